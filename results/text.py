@@ -131,6 +131,16 @@ def name_hint(name: str, options: Iterable[str], *, most: int = 12) -> str:
     return f"{hint}choose from {', '.join(names[:most])}{more}"
 
 
+def cut_middle(words: str, most: int) -> str:
+    """Return a text of at most ``most`` letters: of a longer one two thirds are its start.
+
+    >>> cut_middle("DPM-Solver++(2M) · uniform_time", 24), cut_middle("euler", 24)
+    ('DPM-Solver++(2M…orm_time', 'euler')
+    """
+    end = most // 3
+    return words if len(words) <= most else f"{words[: most - 1 - end]}…{words[-end:]}"
+
+
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a GitHub-style Markdown table, with cells escaped so that none can add markup."""
     cells = [

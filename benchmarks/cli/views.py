@@ -202,7 +202,7 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
 
     ``about`` is ``run.json``, which has errors of initial states and curvatures of paths by model.
     """
-    from ...results.printed_values import value_with_bounds
+    from ...results.printed_values import BELOW_NOTE, value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import KEY, curvature_lines
     from ...results.values import rows_as_dicts
@@ -227,6 +227,10 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     say("end: bound on the error of stopping at sigma_min")
     say("order: from the previous budget to this one, ± 1.96 standard errors")
     say("×: dominated by the model's own error; do not rank by fid_proxy there")
+    if any(parts["rmse_flag"].dropna()):
+        say("†: a few samples carry half of the mean square; compare by typical and flips")
+    if (parts["fid_proxy_converged"] < 0).any():
+        say(BELOW_NOTE)
 
 
 def _dominance_in_words(whole: Any, *, measured: bool) -> str:

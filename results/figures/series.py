@@ -11,6 +11,7 @@ import pandas as pd
 from ..palette import SYMBOLS, Style, style
 from ..printed_values import error_bar_on_log_axis
 from ..quantities import find
+from ..text import cut_middle
 from ..values import Record, number, rows_as_dicts, text
 
 MARKERS: dict[str, str] = dict(zip(SYMBOLS, "osD^X*pPhv", strict=True))
@@ -77,30 +78,36 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """Return the curves of one problem, sorted by the value of their last point, lowest first.
-
-    A value <= 0 becomes a limit: its interval's upper end if positive, else the smallest y of all.
-    """
+    """Return the curves of one problem, sorted by the value of their last point, lowest first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
-    below: list[tuple[str, float]] = []
-    for row in rows_as_dicts(rows.loc[rows["status"] == "ok"]):
-        curve, x, y = text(row, "curve"), number(row, cost), number(row, metric)
-        if point := point_of(row, metric, cost):
-            points[curve].append(point)
-        elif x is not None and y is not None and x > 0 >= y:
-            below.append((curve, x))
-        else:
-            continue
-        looks[curve] = style_of(row)
-    if ys := [point.y for some in points.values() for point in some]:
-        for curve, x in below:
-            points[curve].append(Point(x, min(ys), limit=True))
+    for row, point in points_of(rows.loc[rows["status"] == "ok"], metric, cost):
+        points[text(row, "curve")].append(point)
+        looks[text(row, "curve")] = style_of(row)
     curves = [
         Series(curve_label(curve), looks[curve], tuple(sorted(some)))
         for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
+
+
+def points_of(rows: pd.DataFrame, metric: str, cost: str) -> list[tuple[Record, Point]]:
+    """Return rows of one problem as points; none if no row has a place on a logarithmic axis.
+
+    A value <= 0 becomes a limit: its interval's upper end if positive, else the smallest y of all.
+    Rows without metric or a cost > 0 are left out.
+    """
+    found = [
+        (row, point_of(row, metric, cost))
+        for row in rows_as_dicts(rows)
+        if (number(row, cost) or 0.0) > 0 and number(row, metric) is not None
+    ]
+    ys = [point.y for _, point in found if point]
+    return [
+        (row, point or Point(number(row, cost) or 0.0, min(ys), limit=True))
+        for row, point in found
+        if ys
+    ]
 
 
 def style_of(row: Record) -> Style:
@@ -116,8 +123,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 def curve_label(words: str) -> str:
     """Return a name on one line, cut to :data:`LONGEST` letters."""
-    line = " ".join(words.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return cut_middle(" ".join(words.split()), LONGEST)
 
 
 def curves_to_name(series: list[Series], most: int, metric: str = "") -> list[Series]:

@@ -16,7 +16,7 @@ from ..comparison.verdicts import COINCIDE
 from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..values import Record, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, text
 from .axes import draw_floor_line, draw_quality_against_cost, floor_of, set_log_scales
 from .series import (
     Point,
@@ -25,7 +25,7 @@ from .series import (
     curves_to_name,
     line_keywords,
     marker_keywords,
-    point_of,
+    points_of,
     series_of,
     style_of,
     zorder_increase,
@@ -208,15 +208,14 @@ def front(
     """Draw a panel for each model and estimator: rows as dots, the front joined by steps.
 
     A filled marker means that a row is surely on the front, an open marker that it is there by its
-    value alone (:mod:`..comparison.pareto`). A sampler is named at its last point on the front.
+    value alone (:mod:`..comparison.pareto`). A downward triangle is the upper end of the interval
+    of a value <= 0; no step leads to it. A sampler is named at its last point on the front.
     Samplers of plugins are always named. ``cost`` is "nfe" or "ms_per_sample".
     Raises a ValueError if no row has both ``metric`` and ``cost``.
     """
     whole = pareto(table.ok.frame, metric, cost)
     parts = {
-        title: rows
-        for title, rows in comparable_parts(whole)
-        if any(point_of(row, metric, cost) for row in rows_as_dicts(rows))
+        title: rows for title, rows in comparable_parts(whole) if points_of(rows, metric, cost)
     }
     return draw_quality_against_cost(
         parts, metric, cost, width, lambda axes, rows: _draw_front(axes, rows, metric, cost)
@@ -224,32 +223,33 @@ def front(
 
 
 def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    row_points = [
-        (row, point) for row in rows_as_dicts(frame) if (point := point_of(row, metric, cost))
-    ]
+    row_points = points_of(frame, metric, cost)
     set_log_scales(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
     loss = find(metric).loss
     leads: list[tuple[Record, Point]] = []  # by cost; of rows equal but for rounding, the first
+    least = math.inf
     for row, point in row_points:
-        least = loss(leads[-1][1].y) - COINCIDE * leads[-1][1].y if leads else math.inf
-        if row["on_front"] and loss(point.y) < least:
+        value = number(row, metric) or 0.0
+        if row["on_front"] and loss(value) < least:
             leads.append((row, point))
+            least = loss(value) - COINCIDE * abs(value)
     last: dict[str, Series] = {}
     for row, point in sorted(row_points, key=lambda item: item[1].x):
         style = style_of(row)
         bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if style.own else {"ms": 3, "alpha": PALE}
         bold |= {"mew": 0, "color": style.colour, "zorder": 2 + zorder_increase(style)}
-        axes.plot([point.x], [point.y], ".", **bold)
+        bold |= {"marker": "v", "mfc": "white", "mew": 0.7} if point.limit else {"marker": "."}
+        axes.plot([point.x], [point.y], linestyle="", **bold)
         if style.own:  # always named, at its last point
             last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))
-    xs, ys = [point.x for _, point in leads], [point.y for _, point in leads]
-    axes.step(xs, ys, where="post", color=SOFT, lw=0.8, zorder=2.5)
+    stairs = [(point.x, point.y) for _, point in leads if not point.limit]
+    axes.step(*np.array(stairs).reshape(-1, 2).T, where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
         style = style_of(row)
+        face = style.colour if row["front"] == "on" else "white"
         dot: dict[str, Any] = {**marker_keywords(style), "markersize": 7 if style.own else 5}
-        if row["front"] != "on":
-            dot |= {"markerfacecolor": "white", "markeredgecolor": style.colour}
-            dot |= {"markeredgewidth": 0.9}
+        dot |= {"markerfacecolor": face, "markeredgecolor": style.colour, "markeredgewidth": 0.9}
+        dot |= {"marker": "v"} if point.limit else {}
         axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(style), **dot)
         if not style.own:
             last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))

@@ -19,6 +19,7 @@ from ..palette import FAMILIES, Style, style
 from ..printed_values import error_bar_on_log_axis, interval_flag, value_with_bounds
 from ..quantities import Quantity, panels
 from ..table.curves import label_of_curve
+from ..text import cut_middle
 from ..values import Record, number, rows_by_index, text
 
 DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
@@ -101,10 +102,9 @@ def _curve_data(
     name: str, rows: list[Record], measures: list[Quantity], work: list[str], style: Style
 ) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: number(row, "nfe") or 0.0)
-    label = label_of_curve(name)
     return {
         "name": escape(name),
-        "label": escape(label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"),
+        "label": escape(cut_middle(label_of_curve(name), LONGEST)),
         "family": [family.name for family in FAMILIES].index(style.family),
         "symbol": style.symbol,
         "dash": style.dash,

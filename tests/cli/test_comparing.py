@@ -220,3 +220,16 @@ def test_print_errors__says_from_where_the_model_error_dominates_or_why_not(caps
     assert (said or "euler") in printed
     assert ("too few" in printed) == (said is not None and "too few" in said)
     assert ("dominates" in printed) == (said is not None)
+
+
+@pytest.mark.parametrize(
+    ("known", "note"),
+    [({"rmse": 1.0, "rmse_flag": "few"}, "†: "), ({"fid_proxy_converged": -0.1}, "0⁻: ")],
+)
+def test_print_errors__each_mark_is_explained(capsys, known, note):
+    print_errors(ResultTable.of([{**ROW, **known}]), {})
+    printed = capsys.readouterr().out
+    assert printed.count(note.removesuffix(": ")) == 2
+    assert f"\n{note}" in printed
+    print_errors(ResultTable.of([ROW]), {})
+    assert note not in capsys.readouterr().out

@@ -3,6 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.pareto import Point, _undominated_points
+from samplerbench.results.figures.work_precision import front as draw_front
+from samplerbench.results.palette import style
 from samplerbench.results.result_table import ResultTable
 
 
@@ -146,3 +148,30 @@ def test_pareto__times_decide_no_front_by_another_cost(cost, first):
         one | {"joules_per_sample": joules} for one, joules in zip(rows, (1.0, 2.0), strict=True)
     )
     assert fronts(*rows, cost=cost) == {"a": (True, first), "b": (True, "on")}
+
+
+def test_draw_front__a_value_at_or_below_0_is_a_triangle_on_the_front_to_which_no_step_leads():
+    values = {"a": (5, 1.0, 2.0), "b": (10, 0.1, 0.2), "c": (20, -0.1, 0.4), "d": (30, -0.2, 0.0)}
+    rows = [
+        {"model": "m", "sampler": name, "status": "ok", "budget": nfe, "nfe": nfe}
+        | {"fd_conv": value, "fd_conv_low": 0.0, "fd_conv_high": high}
+        for name, (nfe, value, high) in values.items()
+    ]
+    (axes,) = draw_front(ResultTable.of(rows), "fd_conv").axes
+    (stairs,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert list(stairs.get_xdata()) == [5, 10]
+    leads = [line for line in axes.lines if line.get_markersize() == 7]
+    assert [(line.get_marker(), *line.get_ydata()) for line in leads[2:]] == [
+        ("v", 0.4),
+        ("v", 0.1),
+    ]
+
+
+def test_draw_front__a_marker_is_filled_where_its_row_is_surely_on_the_front():
+    open_symbol = "etdrk_thirds_3"
+    assert style(open_symbol).symbol.endswith("-open")
+    rows = (row(open_symbol, 1.0, 5), row("euler", 9.0, 10))
+    assert fronts(*rows)[open_symbol] == (True, "on")
+    (axes,) = draw_front(ResultTable.of(rows)).axes
+    (lead,) = [line for line in axes.lines if line.get_markersize() == 5]
+    assert lead.get_markerfacecolor() == style(open_symbol).colour

@@ -7,7 +7,10 @@ import pytest
 
 from samplerbench.results.figures import ecdf, profile, write_figures
 from samplerbench.results.figures.ecdf import TARGETS, costs_to_targets
+from samplerbench.results.figures.series import series_of
+from samplerbench.results.report.plots import curve_styles, plot_data_of
 from samplerbench.results.result_table import ResultTable
+from samplerbench.results.table.curves import add_curves_and_slots
 
 
 def rows_of(model, sampler, errors, status="ok", **fields):
@@ -82,3 +85,17 @@ def test_write_figures__two_samplers_at_different_budgets_have_no_ranking(tmp_pa
     names = [p.name for p in write_figures(tmp_path / "table.csv", tmp_path / "o", formats=["svg"])]
     assert names
     assert not any("ranking" in name for name in names)
+
+
+def test_names_at_curves__long_ones_that_begin_alike_differ():
+    schedules = "uniform_lambda", "uniform_time"
+    params = '{"startup": "first", "end": 1}'
+    rows = [
+        line
+        for name in schedules
+        for line in rows_of("a", "dpmpp_2m", (1.0, 0.1), schedule=name, params=params)
+    ]
+    frame = add_curves_and_slots(ResultTable.of(rows).frame)
+    assert len({series.name for series in series_of(frame, "typical_error", "nfe")}) == 2
+    plot = plot_data_of(frame, curve_styles((curve, "dpmpp_2m") for curve in frame["curve"]))
+    assert len({curve["label"] for curve in (plot or {})["curves"]}) == 2

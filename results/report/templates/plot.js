@@ -19,7 +19,7 @@
   function labels(curve, measure, works) {
     const { text, flagged } = curve.y[measure.name];
     return curve.row.map((_, i) => [
-      `<b>${curve.label}</b>`,
+      `<b>${curve.name}</b>`,
       `${measure.title} ${text[i]}${flagged[i] ? " †" : ""}`,
       works.filter((work) => curve.x[work.name][i] !== null).map((work) => `${short(curve.x[work.name][i])} ${work.title.toLowerCase()}`).join(" · "),
     ].join("<br>"));

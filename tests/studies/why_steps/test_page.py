@@ -120,6 +120,13 @@ def test_page__questions_are_listed_in_the_order_of_their_numbers():
     assert [int(number) for number in re.findall(r"#row-(\d+)", listed)] == sorted(rows())
 
 
+def test_page__a_model_in_place_of_another_is_named_at_the_top():
+    effort = Effort("fast", models={"fashion-mppca": make_model("gaussian")})
+    top = page.render({3: answer()}, effort).partition("</header>")[0]
+    assert "gaussian was measured in place of fashion-mppca." in top
+    assert "in place of" not in page.render({3: answer()}, Effort("fast")).partition("</header>")[0]
+
+
 def test_page__a_verdict_stands_before_its_words():
     told = replace(answer(), verdict=Verdict("refines", "The sampler is <code>euler</code>."))
     html = page.render({1: told}, Effort("full"))
