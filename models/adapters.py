@@ -377,12 +377,12 @@ class NativeDenoiser(Denoiser):
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
         """Return ``labels``; if None and the model has labels, "no label" for each row.
 
-        Raises a ValueError for ``labels`` None if the model has conditions and no null label.
+        Raises a ValueError for ``labels`` None if the model has labels and no null label.
         """
-        none = self.classes or self.conditions
-        if labels is None and self.conditions and not self.null_label:
-            raise ValueError(f"model {self.name} has nothing that means no condition; give labels")
-        if labels is None and none:
+        if labels is None and (none := self.classes or self.conditions):
+            if not self.null_label:
+                what = "nothing that means no condition; give labels, or class_weights"
+                raise ValueError(f"model {self.name} has {what}")
             return torch.full((len(x),), none, dtype=torch.int64, device=x.device)
         return labels
 

@@ -9,7 +9,7 @@ import io
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
 from .loaders.python_file import FileModel, ForeignDenoiser
-from .loaders.user_files import is_users_file
+from .loaders.user_files import is_users_file, module_file
 from .networks import networks_in, parameter_dtype
 from .process import Discrete, Process
 
@@ -158,16 +158,13 @@ def digest_of_object(given: Any, *settings: object) -> str:
     """Return a hash, 16 hexadecimal digits, of an object's source, values and network weights.
 
     Values are attributes, used globals, closures, defaults, arguments of a ``functools.partial``, and
-    ``settings``. Of a user's functions among them, their values enter too; of a network's layers without
-    weights, class and attributes. Of a value that cannot be pickled, only the type enters.
+    ``settings``. Of a user's functions among them, their values enter too; of a network's layers, their
+    attributes, and the source of a user's classes. Of a value that cannot be pickled, only the type enters.
     """
     digest = hashlib.sha256(_bytes_of(settings))
     plain = inspect.isroutine(given) or inspect.isclass(given)
-    code: Any = given if plain else type(given)
-    try:
-        digest.update(str(inspect.getsource(code)).encode())
-    except (OSError, TypeError):  # typed into a console, or a callable that is no Python
-        digest.update(repr(type(given)).encode())
+    digest.update(_source_of(given if plain else type(given)) or repr(type(given)).encode())
+    kinds = {} if plain else dict.fromkeys(type(given).__mro__[1:])
     holder = given.__self__ if inspect.ismethod(given) else given
     values = {} if plain and holder is given else dict(getattr(holder, "__dict__", {}))
     if isinstance(holder, nn.Module):
@@ -186,17 +183,45 @@ def digest_of_object(given: Any, *settings: object) -> str:
         for key, tensor in sorted(network.state_dict().items()):
             digest.update(key.encode() + _bytes_of_numbers(tensor))
         for name, layer in network.named_modules():
-            if layer is not holder and not layer.state_dict():
+            kinds |= dict.fromkeys(type(layer).__mro__)
+            if layer is not holder:
                 digest.update(f"{name} {type(layer).__qualname__}".encode())
                 # one by one, since a pickle of several shows which of them are one object
                 for key, value in sorted(_attributes_of(layer).items()):
                     digest.update(key.encode() + _bytes_of(value))
+    for kind in kinds:
+        if kind.__module__ == "__main__" or is_users_file(module_file(kind.__module__) or ""):
+            digest.update(_source_of(kind))
     return digest.hexdigest()[:16]
+
+
+def _source_of(code: Any) -> bytes:
+    """Return source text; without a text, compiled code of a function or of a class's methods."""
+    try:
+        return inspect.getsource(code).encode()
+    except (OSError, TypeError):  # a class of a notebook, typed into a console, or no Python
+        parts = vars(code).items() if inspect.isclass(code) else [("", code)]
+        compiled = [
+            name.encode() + _bytes_of_code(f.__code__)
+            for name, f in parts
+            if hasattr(f, "__code__")
+        ]
+        return b"".join(compiled)
+
+
+def _bytes_of_code(code: CodeType) -> bytes:
+    parts = [code.co_code, repr(code.co_names).encode()]
+    for held in code.co_consts:
+        plain = sorted(map(repr, held)) if isinstance(held, frozenset) else held
+        parts.append(_bytes_of_code(held) if isinstance(held, CodeType) else repr(plain).encode())
+    return b"".join(parts)
 
 
 def _attributes_of(module: nn.Module) -> dict[str, Any]:
     """Return a module's own attributes, without weights, inner modules and the mode."""
-    simple, own = bool | int | float | str | tuple | Tensor, vars(nn.Module())
+    simple = bool | int | float | str | tuple | Tensor
+    # an address in memory is no setting
+    own = {*vars(nn.Module()), "_torchdynamo_wrapper_id"}
     return {
         key: value
         for key, value in vars(module).items()
@@ -228,7 +253,7 @@ def _bytes_of(value: Any, seen: set[Any] | None = None) -> bytes:
         if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
         if inspect.isfunction(value):
-            source, file = inspect.getsource(value).encode(), value.__code__.co_filename
+            source, file = _source_of(value), value.__code__.co_filename
             if value in seen or (os.path.isfile(file) and not is_users_file(file)):
                 return source
             seen.add(value)

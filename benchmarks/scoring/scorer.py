@@ -194,7 +194,7 @@ class Scorer:
                 self.report.set_stage,
             )
             scale = self._load_scoring_reference(cells[0])
-        except (_UnusableShardError, DamagedError, ValueError, OSError):
+        except (_UnusableShardError, DamagedError, OSError):
             raise
         except Exception as error:
             if is_out_of_memory(error) or not runs_users_code(self.model):

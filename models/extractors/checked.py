@@ -32,7 +32,7 @@ class CheckedExtractor:
         event: tuple[int, ...],
         limits: tuple[float, float] | None = None,
     ) -> None:
-        self._call, self.read, _ = loaded
+        self._call, self.read, *_ = loaded
         if not callable(self._call):
             problem = f"{name} returned {type(self._call).__name__}"
             raise ValueError(f"{problem}; it must return a callable from samples to features")

@@ -28,14 +28,14 @@ also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`sampl
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ from . import loader
 from .source_file import LoadedValue, call_function, identity_of_options
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
+Method = TypeVar("Method", bound=Callable[..., Any])
 LARGEST_DECODED = 4096
 """Most values of a decoded image for a reference; a larger covariance takes gigabytes."""
 REFERENCE_SAMPLES = 50_000
@@ -137,43 +138,51 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     """
     kind = ForeignDenoiser if isinstance(loaded.value, Denoiser) else FileModel
     model = kind(loaded.value, name, identity)
-    model.read = loaded.read
+    model.read, model.default_dtype = loaded.read, loaded.default_dtype
     return model
 
 
-@contextlib.contextmanager
-def _exit_is_error() -> Iterator[None]:
-    """Turn an exit of the program in a model's call into an error, which a run reports."""
-    try:
-        yield
-    except SystemExit as error:
-        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+def _users_call(method: Method) -> Method:
+    """Run a method without gradients, in the default dtype of the model's file; an exit is an error."""
+
+    @torch.no_grad()
+    @functools.wraps(method)
+    def call(self: Any, *args: Any) -> Any:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(self.default_dtype or before)
+        try:
+            return method(self, *args)
+        except SystemExit as error:
+            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+        finally:
+            torch.set_default_dtype(before)
+
+    return cast(Method, call)
 
 
 class ForeignDenoiser(Wrapper):
     """Wrapper of a Denoiser from a user's code, with another name and a longer identity."""
 
     users_code = True
+    default_dtype: torch.dtype | None = None
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
         self.name, self.identity = name, f"{identity}-{inner.identity}"
         self.limits = _stated_limits(name, inner)
 
-    @torch.no_grad()
-    @_exit_is_error()
+    @_users_call
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
 
-    @torch.no_grad()
-    @_exit_is_error()
+    @_users_call
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the inner model's guided image and the image to guide away from, detached."""
         guided, free = self.inner.denoise_both(x, sigma, labels)
         return guided.detach(), free.detach()
 
-    mode_of = torch.no_grad()(Wrapper.mode_of)
+    mode_of = _users_call(Wrapper.mode_of)
 
 
 class FileModel(Denoiser):
@@ -187,6 +196,7 @@ class FileModel(Denoiser):
     """
 
     users_code = True
+    default_dtype: torch.dtype | None = None
 
     def __init__(self, model: Any, name: str, identity: str) -> None:
         for attribute, what in _REQUIRED.items():
@@ -230,8 +240,7 @@ class FileModel(Denoiser):
             return None
         return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
 
-    @torch.no_grad()
-    @_exit_is_error()
+    @_users_call
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the user's estimate of E[x0 | x] in the dtype of ``x``, without gradients.
 
@@ -329,7 +338,7 @@ class FileModel(Denoiser):
             return super().moments()
         return self._exact_moments()
 
-    @torch.no_grad()
+    @_users_call
     def _exact_moments(self) -> Moments:
         mean, cov = map(_float_array, self._model.moments())
         return mean, cov
@@ -345,8 +354,7 @@ class FileModel(Denoiser):
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
 
-    @torch.no_grad()
-    @_exit_is_error()
+    @_users_call
     def _draw_samples(self, n: int, seed: int) -> Tensor:
         drawn = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         return self._check_samples(drawn, n, f"sample({n}, seed)")
@@ -364,7 +372,7 @@ class FileModel(Denoiser):
             )
         return samples
 
-    @torch.no_grad()
+    @_users_call
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return each sample's mode ``(batch,)`` by the user's ``mode_of``; None without it."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import torch
+
 from .user_files import FilesRead, file_hash, is_users_file, module_file, named_hashes, record_files
 
 _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
@@ -91,11 +93,15 @@ def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
 
 
 class LoadedValue(NamedTuple):
-    """Result of a function, the user's files that it was made of, and their :func:`digest_of`."""
+    """Result of a function, the user's files that it was made of, and their :func:`digest_of`.
+
+    ``default_dtype`` is torch's default dtype when the function had returned.
+    """
 
     value: Any
     read: FilesRead
     digest: str
+    default_dtype: torch.dtype | None = None
 
 
 def digest_of(read: FilesRead) -> str:
@@ -139,10 +145,12 @@ def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
     with importing_from(folder), record_files() as recorder:
         module = _import_file(path, makes)
         read = FilesRead(folder, recorder.paths | {os.path.abspath(path)})
+        own = torch.get_default_dtype()
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")
     with importing_from(folder), record_files() as recorder:
+        torch.set_default_dtype(own)
         try:
             value = function(**params)
         except (Exception, SystemExit) as error:
@@ -151,7 +159,8 @@ def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
                 what = f"called sys.exit({error.code!r}); let it return a value or raise"
             raise ValueError(f"{spec}: {name}() {what}") from error
         read |= recorder.paths | frozenset(files_of_modules(module))
-    return LoadedValue(value, read, digest_of(read))
+        own = torch.get_default_dtype()
+    return LoadedValue(value, read, digest_of(read), own)
 
 
 def _import_file(path: Path, makes: str) -> ModuleType:
@@ -178,8 +187,10 @@ def importing_from(folder: Path) -> Iterator[None]:
 
     Modules of the same names from other folders are removed, and restored on exit. So two models
     may have helpers of one name, and a helper may have been edited since its last import. The working
-    folder is restored too, on which paths such as the run directory's depend.
+    folder is restored too, on which paths such as the run directory's depend, and torch's default
+    dtype, on which other models and extractors depend.
     """
+    dtype = torch.get_default_dtype()
     with _importing, contextlib.chdir("."):
         names = _importable_names(folder)
         aside = {
@@ -194,6 +205,7 @@ def importing_from(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
+            torch.set_default_dtype(dtype)
             sys.path.remove(str(folder))
             sys.dont_write_bytecode = writes
             _restore_modules(folder, names, aside)

@@ -280,3 +280,11 @@ def test_denoise__a_boundary_is_weighed_at_the_time_that_the_network_is_told() -
         expected = float(skip[0]) * alpha * MEANS + float(out[0])
         torch.testing.assert_close(model.denoise(MEANS, level, None), expected)
         assert told[-1].tolist() == [time] * 3
+
+
+def test_native_denoiser__classes_without_a_null_label_need_labels():
+    options = {"name": "told", "event": (2,), "identity": "1", "classes": 3, "null_label": False}
+    made = NativeDenoiser(lambda x_t, t, labels: x_t + labels[:, None], VE(), "x0", **options)
+    assert made.denoise(torch.zeros(1, 2), 1.0, torch.tensor([2])).tolist() == [[2.0, 2.0]]
+    with pytest.raises(ValueError, match="give labels, or class_weights"):
+        made.denoise(torch.zeros(1, 2), 1.0, None)

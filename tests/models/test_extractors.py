@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.identity.model import extractor_fingerprint
+from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor, rgb
 from samplerbench.models.extractors.checked import CHUNK
 from samplerbench.results.run_directory.behaviour_fingerprint import difference
@@ -243,3 +244,26 @@ def test_the_real_network_takes_the_images(tmp_path):
     features = made(torch.rand(3, 1, 28, 28) * 2 - 1)
     assert features.shape == (3, 2048)
     assert features.std() > 0
+
+
+def test_make_model__a_file_has_a_default_dtype_of_its_own(tmp_path):
+    lines = [
+        "import torch",
+        "class Model:",
+        "    event, sigma_min, sigma_max = (2,), 0.1, 10.0",
+        "    def __call__(self, x, sigma):",
+        "        assert torch.get_default_dtype() == DTYPE",
+        "        return x",
+        "    def sample(self, n, seed):",
+        "        return torch.ones(n, 2)",
+    ]
+    changes = ["torch.set_default_dtype(torch.float64)"]
+    for name, change, dtype in (("a", changes, torch.float64), ("b", [], torch.float32)):
+        code = [*lines, *change, f"DTYPE = {dtype}"]
+        (tmp_path / f"{name}.py").write_text("\n".join(code))
+    for name, dtype in (("a", torch.float64), ("b", torch.float32)):
+        model = make_model(f"{tmp_path / name}.py:Model")
+        assert torch.get_default_dtype() == torch.float32
+        model.denoise(torch.zeros(1, 2), 1.0, None)
+        assert model.data(3, 0).dtype == dtype
+    assert torch.get_default_dtype() == torch.float32

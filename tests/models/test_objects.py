@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -109,6 +110,53 @@ def test_digest_of_object__differs_by_what_helpers_close_over_and_by_layers_with
     for make in kinds:
         first, same, other = (digest_of_object(make(factor)) for factor in (1.0, 1.0, 2.0))
         assert first == same != other
+
+
+def test_digest_of_object__differs_by_settings_of_layers_with_equal_weights():
+    def digest(heads: int) -> str:
+        layer = nn.MultiheadAttention(4, heads)
+        for weight in layer.parameters():
+            nn.init.ones_(weight)
+        return digest_of_object(nn.Sequential(layer))
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_digest_of_object__differs_by_classes_of_a_notebook_which_have_no_source(monkeypatch):
+    def digests(activation: str, factor: str) -> list[str]:
+        space: dict = {"__name__": "__main__", "nn": nn}
+        exec(
+            f"""
+class Layer(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).{activation}()
+
+class Model:
+    def __call__(self, x, sigma):
+        return {factor} * x
+
+network = nn.Sequential(Layer(2, 2, bias=False))
+def denoise(x, sigma):
+    return network(x)
+""",
+            space,
+        )
+        nn.init.ones_(space["network"][0].weight)
+        return [digest_of_object(space[name]) for name in ("denoise", "network")] + [
+            digest_of_object(space["Model"]())
+        ]
+
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    first, same, others = digests("relu", "1"), digests("relu", "1"), digests("tanh", "2")
+    assert first == same
+    assert all(one != other for one, other in zip(first, others, strict=True))
+
+
+def test_digest_of_object__leaves_out_the_address_in_a_compiled_module():
+    network = nn.Linear(2, 2)
+    first = digest_of_object(network)
+    network._torchdynamo_wrapper_id = id(network)
+    assert digest_of_object(network) == first
 
 
 def test_digest_of_object__is_the_same_for_a_module_that_was_saved_and_loaded():

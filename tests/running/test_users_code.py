@@ -133,13 +133,16 @@ def test_file_model__an_exit_in_its_call_is_an_error_of_the_model(tmp_path, monk
         run(tmp_path / "out", ["euler"], [write_model(tmp_path, "0.1", "sys.exit(0)")])
 
 
-def test_score__a_model_that_fails_at_converged_levels_fails_its_own_rows(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["RuntimeError", "ValueError"])
+def test_score__a_model_that_fails_at_converged_levels_fails_its_own_rows(
+    tmp_path, monkeypatch, kind
+):
     monkeypatch.chdir(tmp_path)
-    broken = write_model(tmp_path, "0.9", "raise RuntimeError('boom')")
+    broken = write_model(tmp_path, "0.9", f"raise {kind}('boom')")
     rows = run(tmp_path / "out", ["euler"], [broken, "gmm-2d"])
     assert rows["gmm-2d", "euler"]["status"] == "ok"
     bad = next(row for (model, _), row in rows.items() if model != "gmm-2d")
-    assert (bad["status"], bad["reason"]) == ("failed", "scoring: RuntimeError: boom")
+    assert (bad["status"], bad["reason"]) == ("failed", f"scoring: {kind}: boom")
 
 
 def test_call_function__a_factory_that_changes_the_folder_leaves_the_run_in_its_own(
