@@ -180,6 +180,18 @@ def test_diffusers_config__steps_that_are_no_path_of_ours_are_refused(tmp_path, 
     assert str(said.get("_class_name", "DDIMScheduler")) in str(refused.value) or steps > 1000
 
 
+def test_own_sampling__kdpm2_has_a_time_for_each_level_between(tmp_path):
+    own = own_sampling(spec_of(pipeline(tmp_path, {"_class_name": "KDPM2DiscreteScheduler"})), 15)
+    seen: list[float] = []
+
+    def denoise(x, sigma):
+        seen.append(sigma)
+        return torch.zeros_like(x)
+
+    make(own.sampler).sample(denoise, torch.ones(1, 1), own.levels)
+    assert not set(seen[1::2]) - dict(own.times).keys()
+
+
 def test_own_sampling__another_scheduler_has_the_settings_of_the_folder(tmp_path):
     kept = {"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}
     spec = spec_of(pipeline(tmp_path, DDIM | kept))
