@@ -23,6 +23,7 @@ from .steps import (
     SIGMA_STEPS,
     TABLE_STEPS,
     SchedulerSteps,
+    check_start,
     check_strides,
     spacing_of,
     steps_of,
@@ -346,6 +347,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         steps_of(spec, steps),
     )
     check_strides(spec, kind, scheduler_steps.times)
+    check_start(spec, scheduler_steps)
     levels = scheduler_steps.levels_to_end
     dropped = len(levels) == len(scheduler_steps.levels)
     if len(levels) < 2:
