@@ -139,6 +139,12 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
             f"step to the times that it evaluates next; take a number that divides {total}"
             + (", or leading spacing" if spacing != "leading" else "")
         )
+    if spec.preset["clip"] and spec.preset["end"] == "sigma_min" and times[-1] == 0:
+        raise ValueError(
+            f"{spec.preset['scheduler']}: its last step stays at its level and only clamps the image, "
+            "which no sampler of ours does; write clip_sample false, set_alpha_to_one true or "
+            "steps_offset 1 into its file"
+        )
 
 
 def check_start(spec: Specification, steps: SchedulerSteps) -> None:

@@ -148,6 +148,7 @@ def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
         ({"timestep_spacing": "linspace"}, 4, "does not step to the times"),
         ({"timestep_spacing": "trailing"}, 7, "take a number that divides 1000"),
         ({}, 1001, "need 1 to 1000 steps"),
+        ({"clip_sample": True, "set_alpha_to_one": False}, 4, "stays at its level and only clamps the image"),
         ({"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}, 4, "of the noise has no limit there"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "timestep_spacing": "linspace"}, 4, "does not step"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "its only step goes nowhere"),
