@@ -109,7 +109,8 @@ def test_euler_discrete__churn_is_the_librarys_on_a_network_of_the_noise(monkeyp
     scheduler.timesteps = scheduler.sigmas[:-1]
     x = LATENTS
     for i, (cur, nxt) in enumerate(grid.intervals()):
-        monkeypatch.setattr(euler, "randn_tensor", lambda *_, z=noise.at(i, cur, nxt)(), **__: z)
+        drawn = noise.at(i, cur, nxt)()
+        monkeypatch.setattr(euler, "randn_tensor", lambda *_, z=drawn, **__: z)
         scheduler.scale_model_input(x, scheduler.timesteps[i])
         output = (x - PROBLEM(x, cur)) / cur
         x = scheduler.step(output, scheduler.timesteps[i], x, s_churn=3.0).prev_sample
