@@ -279,7 +279,11 @@ def _image_shape_and_range(
         for file in image_files(path):
             with open_image(file) as image:
                 size = image.height, image.width
-                if image.mode not in ("1", "L", "LA", "I", "F", "I;16"):
+                grey = image.mode in ("1", "L", "LA", "I", "F", "I;16")
+                if image.mode == "P":  # a palette, perhaps of greys
+                    pixels = np.asarray(image.convert("RGB"))
+                    grey = bool((pixels == pixels[..., :1]).all())
+                if not grey:
                     channels = 3  # one image in colour makes all be read as RGB
                     break
         return (channels, *size), BYTES

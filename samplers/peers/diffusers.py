@@ -78,7 +78,7 @@ def set_scheduler_levels(scheduler: Any, kind: str, grid: Grid) -> SchedulerCoor
         scheduler.sigmas = scheduler.sigmas / (1 + scheduler.sigmas)
         scheduler.timesteps = 1000.0 * scheduler.timesteps / (1 + scheduler.timesteps)
         return SchedulerCoordinates(lambda s: 1 / (1 + s), evaluated, _flow_output)
-    output = _data_output if kind == "EulerDiscrete" else _direction_output
+    output = _direction_output
     if kind.startswith(("EDM", "Cosine")):
         output = partial(_edm_raw_output, scheduler.config.sigma_data)
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
@@ -132,10 +132,6 @@ def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
     scheduler.betas = _as_tensor([_vp_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _as_tensor(grid.sigma[:-1])
     return SchedulerCoordinates(_vp_alpha, grid.sigma[:-1], _velocity_output)
-
-
-def _data_output(d: Tensor, x: Tensor, s: float) -> Tensor:  # noqa: ARG001
-    return d
 
 
 def _direction_output(d: Tensor, x: Tensor, s: float) -> Tensor:
@@ -331,8 +327,6 @@ class DiffusersScheduler(Peer):
         options |= {key: value for key, value in fixed.items() if key in takes}
         if self.kind in TABLE:
             options["num_train_timesteps"] = len(grid)
-        if self.kind == "EulerDiscrete":
-            options["prediction_type"] = "sample"
         if self.kind == "CosineDPMSolverMultistep":
             options["prediction_type"] = "epsilon"
         with _silence_diffusers():

@@ -9,7 +9,7 @@ import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
-from samplerbench.samplers.peers.pairs import NEAR, PAIRS, NamePair, translate
+from samplerbench.samplers.peers.pairs import NEAR, PAIRS, SINGLE, NamePair, translate
 from samplerbench.samplers.spec import parse_spec
 
 # a peer's warnings are its own
@@ -94,6 +94,27 @@ def test_flow_schedulers__the_shift_is_a_factor_of_sigma():
         shifted = scheduler.sigmas[:-1].double()
         expected = 3.0 * torch.tensor([t / (1 - t) for t in times], dtype=torch.float64)
         torch.testing.assert_close(shifted / (1 - shifted), expected, rtol=1e-5, atol=0)
+
+
+def test_euler_discrete__churn_is_the_librarys_on_a_network_of_the_noise(monkeypatch):
+    """Its pipelines evaluate before the noise is added; with ``epsilon`` the step then keeps it."""
+    euler = pytest.importorskip("diffusers.schedulers.scheduling_euler_discrete")
+    grid = karras(6, *RANGE)
+    noise = SampleNoise(1, torch.arange(SAMPLES), (2,), torch.float64)
+    peer = make("diffusers:EulerDiscreteScheduler(s_churn=3.0)")
+    found = peer.sample(PROBLEM, LATENTS, grid, noise)
+    scheduler = euler.EulerDiscreteScheduler()
+    scheduler.set_timesteps(len(grid))
+    scheduler.sigmas = torch.tensor(grid.sigma, dtype=torch.float64)
+    scheduler.timesteps = scheduler.sigmas[:-1]
+    x = LATENTS
+    for i, (cur, nxt) in enumerate(grid.intervals()):
+        drawn = noise.at(i, cur, nxt)()
+        monkeypatch.setattr(euler, "randn_tensor", lambda *_, z=drawn, **__: z)
+        scheduler.scale_model_input(x, scheduler.timesteps[i])
+        output = (x - PROBLEM(x, cur)) / cur
+        x = scheduler.step(output, scheduler.timesteps[i], x, s_churn=3.0).prev_sample
+    assert (found - x).abs().max() <= SINGLE * x.abs().max()
 
 
 def test_translate__no_scheduler_of_diffusers_is_left_unsaid():

@@ -16,13 +16,15 @@ PIXELS = BYTES.reshape(N, -1) / 127.5 - 1
 @pytest.fixture
 def sources(tmp_path):
     """The same images in every way that they can be kept."""
-    (tmp_path / "images").mkdir()
-    for place, image in enumerate(BYTES):
-        Image.fromarray(image).save(tmp_path / "images" / f"{place:03}.png")
+    for folder, mode in (("images", "L"), ("palettes", "P")):
+        (tmp_path / folder).mkdir()
+        for place, image in enumerate(BYTES):
+            Image.fromarray(image).convert(mode).save(tmp_path / folder / f"{place:03}.png")
     np.save(tmp_path / "grey.npy", BYTES)
     np.savez(tmp_path / "last.npz", arr_0=BYTES[..., None])
     np.save(tmp_path / "first.npy", BYTES[:, None])
-    return [str(tmp_path / name) for name in ("images", "grey.npy", "last.npz", "first.npy")]
+    names = ("images", "palettes", "grey.npy", "last.npz", "first.npy")
+    return [str(tmp_path / name) for name in names]
 
 
 def test_statistics_are_those_of_all_images_and_read_again_to_the_last_bit(sources, tmp_path):

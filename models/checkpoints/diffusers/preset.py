@@ -23,6 +23,7 @@ from .steps import (
     SIGMA_STEPS,
     TABLE_STEPS,
     SchedulerSteps,
+    check_start,
     check_strides,
     spacing_of,
     steps_of,
@@ -346,6 +347,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         steps_of(spec, steps),
     )
     check_strides(spec, kind, scheduler_steps.times)
+    check_start(spec, scheduler_steps)
     levels = scheduler_steps.levels_to_end
     dropped = len(levels) == len(scheduler_steps.levels)
     if len(levels) < 2:
@@ -382,7 +384,7 @@ def _network_times(
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":
         # KDPM2 also evaluates between two levels, at fractional times
         for cur, nxt in pairwise(steps.levels):
-            middle = math.sqrt(cur * nxt)
+            middle = cur**0.5 * nxt**0.5  # as dpm_2 rounds it: a level is looked up as it is
             yield middle, float(process.t_of(middle))
     near = 1e-8 * max(1.0, process.t_max)
     for level, time, own_time in zip(steps.levels, steps.times, own.tolist(), strict=True):

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import beta
 
 from ...process import Discrete, Process
-from ..specification import Specification, process_of
+from ..specification import USER, Specification, process_of
 from .scheduler import Settings, scheduler_class_stem
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
@@ -138,6 +138,28 @@ def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> Non
             f"{spec.preset['scheduler']} with {spacing} spacing and {count} steps does not "
             f"step to the times that it evaluates next; take a number that divides {total}"
             + (", or leading spacing" if spacing != "leading" else "")
+        )
+    if spec.preset["clip"] and spec.preset["end"] == "sigma_min" and times[-1] == 0:
+        raise ValueError(
+            f"{spec.preset['scheduler']}: its last step stays at its level and only clamps the image, "
+            "which no sampler of ours does; write clip_sample false, set_alpha_to_one true or "
+            "steps_offset 1 into its file"
+        )
+
+
+def check_start(spec: Specification, steps: SchedulerSteps) -> None:
+    """Raise a ValueError if the scheduler begins at a level above ``sigma_max``.
+
+    An infinite level is none to refuse, if the prediction has a limit there and the user gave no ``sigma_max``.
+    """
+    first = float(process_of(spec).level(steps.times[0]))
+    by_user = spec.source("sigma_max") == USER
+    limit = spec.prediction != "eps" and math.isinf(first) and not by_user
+    if steps.levels[0] == spec.sigma_max < first / 1.001 and not limit:
+        why = "leave that out" if by_user else "its prediction of the noise has no limit there"
+        raise ValueError(
+            f"{spec.preset['scheduler']}: it begins at a noise level above sigma_max="
+            f"{spec.sigma_max:g}; {why}"
         )
 
 

@@ -148,6 +148,8 @@ def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
         ({"timestep_spacing": "linspace"}, 4, "does not step to the times"),
         ({"timestep_spacing": "trailing"}, 7, "take a number that divides 1000"),
         ({}, 1001, "need 1 to 1000 steps"),
+        ({"clip_sample": True, "set_alpha_to_one": False}, 4, "stays at its level and only clamps the image"),
+        ({"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}, 4, "of the noise has no limit there"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "timestep_spacing": "linspace"}, 4, "does not step"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True}, 1, "its only step goes nowhere"),
         ({"_class_name": "PNDMScheduler"}, 4, "without skip_prk_steps"),
@@ -178,6 +180,25 @@ def test_diffusers_config__steps_that_are_no_path_of_ours_are_refused(tmp_path, 
     with pytest.raises(ValueError, match=why) as refused:
         own_sampling(spec, steps)
     assert str(said.get("_class_name", "DDIMScheduler")) in str(refused.value) or steps > 1000
+
+
+def test_own_sampling__a_lower_sigma_max_is_not_told_the_time_of_a_higher_level(tmp_path):
+    spec = spec_of(pipeline(tmp_path, DDIM)).with_settings({"sigma_max": "20"})
+    assert own_sampling(spec, 2).levels[0] < 20
+    with pytest.raises(ValueError, match="begins at a noise level above sigma_max=20; leave that"):
+        own_sampling(spec, 8)
+
+
+def test_own_sampling__kdpm2_has_a_time_for_each_level_between(tmp_path):
+    own = own_sampling(spec_of(pipeline(tmp_path, {"_class_name": "KDPM2DiscreteScheduler"})), 15)
+    seen: list[float] = []
+
+    def denoise(x, sigma):
+        seen.append(sigma)
+        return torch.zeros_like(x)
+
+    make(own.sampler).sample(denoise, torch.ones(1, 1), own.levels)
+    assert not set(seen[1::2]) - dict(own.times).keys()
 
 
 def test_own_sampling__another_scheduler_has_the_settings_of_the_folder(tmp_path):
