@@ -37,7 +37,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Check of a row: ``what`` is a metric, "time" or "status"; ``detail`` has values or a reason."""
+    """Check of a row: ``what`` is a metric, "nfe", "time" or "status"; ``detail`` has values or a reason."""
 
     row: str
     what: str
@@ -101,7 +101,8 @@ def gate(
     only_times = times and not available and tuple(metrics) == ("all",)
     pairs = product([] if only_times else choose_quantities(metrics, available), matches.pairs)
     drafts = [draft for q, pair in pairs if (draft := _quality_check(pair, q, quality_margin))]
-    return GateReport((*_correct_checks([*drafts, *times]), *without))
+    counts = [c for pair in matches.pairs if (c := _count_check(pair, quality_margin))]
+    return GateReport((*_correct_checks([*drafts, *times]), *counts, *without))
 
 
 Draft = tuple[Check, Evidence | None]
@@ -124,6 +125,15 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
 
 def _time_check(pair: Pair, share: float) -> Draft | None:
     """Return the check of a pair's times; None if the baseline's row was not timed.
+def _count_check(pair: Pair, share: float) -> Check | None:
+    """Return a regression if the candidate's evaluations exceed the baseline's beyond the margin."""
+    counts = pair.evaluations
+    if counts is None or counts[1] <= counts[0] * (1 + share):
+        return None
+    detail = " → ".join(map(format_number, counts))
+    return Check(row_in_words(pair.candidate.record), "nfe", "regression", detail)
+
+
 
     Raises a ValueError if the times are from different machines or settings.
     """
