@@ -32,6 +32,8 @@ from .verdicts import judge
 
 LOST = "no value in the candidate"
 
+_TABLED = ("ms_per_sample", "ms_low", "ms_high")
+
 Outcome = Literal["passed", "regression", "inconclusive"]
 
 
@@ -123,8 +125,6 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
     return Check(name, quantity.name, "inconclusive", detail), judgement.evidence
 
 
-def _time_check(pair: Pair, share: float) -> Draft | None:
-    """Return the check of a pair's times; None if the baseline's row was not timed.
 def _count_check(pair: Pair, share: float) -> Check | None:
     """Return a regression if the candidate's evaluations exceed the baseline's beyond the margin."""
     counts = pair.evaluations
@@ -134,17 +134,18 @@ def _count_check(pair: Pair, share: float) -> Check | None:
     return Check(row_in_words(pair.candidate.record), "nfe", "regression", detail)
 
 
+def _time_check(pair: Pair, share: float) -> Draft | None:
+    """Return the check of a pair's times; None if the baseline's row was not timed.
 
     Raises a ValueError if the times are from different machines or settings.
     """
     first, second = pair.baseline.timing, pair.candidate.timing
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
-    if not first:
+    tabled = [[entry.record.get(column) for column in _TABLED] for entry in pair]
+    if not first and tabled[0][0] is None:
         return None
-    if not second:
-        return Check(name, "time", "inconclusive", "timed in the baseline only"), None
     # a run against itself: identical measurements, not equal medians
-    if first == second and first.get("raw_total_ms"):
+    if first == second and (first.get("raw_total_ms") or (not first and tabled[0] == tabled[1])):
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
     elif isinstance(ratio := time_ratio(first, second), NoRatio):
         if ratio.mismatch:

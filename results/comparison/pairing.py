@@ -135,7 +135,7 @@ CELL_COLUMNS = (
     *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
     *("budget", "dtype", "tuning_digest"),
 )
-"""Columns that identify a cell, besides ``noise`` and ``sigma_start`` (:func:`cell_identity`)."""
+"""Columns that identify a cell, besides those that :func:`cell_identity` adds."""
 
 CONDITION_COLUMNS = ("seed", "device", "execution")
 """Columns of a run's conditions. Rows of a cell that agree in them are matched first."""

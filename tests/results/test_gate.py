@@ -5,6 +5,7 @@ import pytest
 from looping import each
 from runs import add, make_run
 
+from samplerbench.results import load
 from samplerbench.results.comparison.compare import compare
 from samplerbench.results.comparison.gate import gate
 
@@ -220,3 +221,16 @@ def test_gate__a_sampler_with_fewer_steps_in_its_budget_is_compared(tmp_path):
     add(a, influence=influence, steps=10)
     add(b, influence=influence + 1, steps=5)
     assert outcomes(gate(a.path, b.path)) == {"fid_proxy": "regression"}
+
+
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_gate__times_of_a_table_alone_are_named_as_not_compared(tmp_path, side):
+    a, _ = two(tmp_path)
+    load(a.path).to_csv(tmp_path / "table.csv")
+    pair = (tmp_path / "table.csv", a.path)
+    report = gate(*(pair if side == "baseline" else pair[::-1]))
+    (check,) = (check for check in report.checks if check.what == "time")
+    assert (check.outcome, check.detail) == (
+        "inconclusive",
+        "a side has no raw times: a run with --no-timing, or a table alone",
+    )
