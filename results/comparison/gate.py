@@ -101,7 +101,10 @@ def gate(
         times = [draft for pair in matches.pairs if (draft := _time_check(pair, time_margin))]
     available = quantities_in_all((a, b), judged())
     only_times = times and not available and tuple(metrics) == ("all",)
-    pairs = product([] if only_times else choose_quantities(metrics, available), matches.pairs)
+    chosen = [] if only_times else choose_quantities(metrics, available)
+    if "all" in metrics:  # a metric that no row of the candidate has any more is named as lost
+        chosen += [q for q in quantities_in_all((a,), judged()) if q not in available]
+    pairs = product(chosen, matches.pairs)
     drafts = [draft for q, pair in pairs if (draft := _quality_check(pair, q, quality_margin))]
     counts = [c for pair in matches.pairs if (c := _count_check(pair, quality_margin))]
     return GateReport((*_correct_checks([*drafts, *times]), *counts, *without))

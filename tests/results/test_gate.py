@@ -234,3 +234,13 @@ def test_gate__times_of_a_table_alone_are_named_as_not_compared(tmp_path, side):
         "inconclusive",
         "a side has no raw times: a run with --no-timing, or a table alone",
     )
+
+
+@each("times", [None, TIMES])
+def test_gate__a_metric_that_all_rows_of_the_candidate_lost_is_named(tmp_path, times):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    kid = {"kid": 0.1, "kid_se": 0.01} if times is None else {}
+    add(a, influence=np.arange(9.0), quality=kid, times=times)
+    add(b, quality=kid, times=times)
+    checks = {check.what: check.detail for check in gate(a.path, b.path).checks}
+    assert checks["fid_proxy"] == "no value in the candidate"
