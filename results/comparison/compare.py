@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +13,9 @@ import pandas as pd
 
 from ..printed_values import BELOW_NOTE, is_below_zero
 from ..quantities import Quantity, find, judged
+from ..run_directory.reading import log
 from ..table.typed_table import TypedTable
+from ..text import format_number
 from ..values import Record, text
 from .estimates import default_quantity
 from .pairing import (
@@ -81,6 +84,14 @@ def compare(
     matches = match_finished_cells(a, b)
     if not matches.pairs:
         raise no_shared_cell_error(a, b)
+    for pair in matches.pairs:
+        counts = pair.evaluations or (0.0, 0.0)
+        if not math.isclose(*counts, rel_tol=MARGIN):
+            before, after = map(format_number, counts)
+            row = row_in_words(pair.candidate.record)
+            log.warning(
+                "%s takes %s evaluations a sample in %s, and %s in %s.", row, before, a, after, b
+            )
     return compare_matches(a, b, matches, metrics, margin)
 
 

@@ -32,12 +32,14 @@ from .verdicts import judge
 
 LOST = "no value in the candidate"
 
+_TABLED = ("ms_per_sample", "ms_low", "ms_high")
+
 Outcome = Literal["passed", "regression", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """Check of a row: ``what`` is a metric, "time" or "status"; ``detail`` has values or a reason."""
+    """Check of a row: ``what`` is a metric, "nfe", "time" or "status"; ``detail`` has values or a reason."""
 
     row: str
     what: str
@@ -99,9 +101,13 @@ def gate(
         times = [draft for pair in matches.pairs if (draft := _time_check(pair, time_margin))]
     available = quantities_in_all((a, b), judged())
     only_times = times and not available and tuple(metrics) == ("all",)
-    pairs = product([] if only_times else choose_quantities(metrics, available), matches.pairs)
+    chosen = [] if only_times else choose_quantities(metrics, available)
+    if "all" in metrics:  # a metric that no row of the candidate has any more is named as lost
+        chosen += [q for q in quantities_in_all((a,), judged()) if q not in available]
+    pairs = product(chosen, matches.pairs)
     drafts = [draft for q, pair in pairs if (draft := _quality_check(pair, q, quality_margin))]
-    return GateReport((*_correct_checks([*drafts, *times]), *without))
+    counts = [c for pair in matches.pairs if (c := _count_check(pair, quality_margin))]
+    return GateReport((*_correct_checks([*drafts, *times]), *counts, *without))
 
 
 Draft = tuple[Check, Evidence | None]
@@ -122,6 +128,15 @@ def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None
     return Check(name, quantity.name, "inconclusive", detail), judgement.evidence
 
 
+def _count_check(pair: Pair, share: float) -> Check | None:
+    """Return a regression if the candidate's evaluations exceed the baseline's beyond the margin."""
+    counts = pair.evaluations
+    if counts is None or counts[1] <= counts[0] * (1 + share):
+        return None
+    detail = " → ".join(map(format_number, counts))
+    return Check(row_in_words(pair.candidate.record), "nfe", "regression", detail)
+
+
 def _time_check(pair: Pair, share: float) -> Draft | None:
     """Return the check of a pair's times; None if the baseline's row was not timed.
 
@@ -129,12 +144,11 @@ def _time_check(pair: Pair, share: float) -> Draft | None:
     """
     first, second = pair.baseline.timing, pair.candidate.timing
     name, margin = row_in_words(pair.candidate.record), math.log1p(share)
-    if not first:
+    tabled = [[entry.record.get(column) for column in _TABLED] for entry in pair]
+    if not first and tabled[0][0] is None:
         return None
-    if not second:
-        return Check(name, "time", "inconclusive", "timed in the baseline only"), None
     # a run against itself: identical measurements, not equal medians
-    if first == second and first.get("raw_total_ms"):
+    if first == second and (first.get("raw_total_ms") or (not first and tabled[0] == tabled[1])):
         detail, evidence = "the same times", Evidence(0.0, 0.0, margin)
     elif isinstance(ratio := time_ratio(first, second), NoRatio):
         if ratio.mismatch:

@@ -133,9 +133,9 @@ def quantities_in_all(sources: Sequence[Source], quantities: Sequence[Quantity])
 
 CELL_COLUMNS = (
     *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
-    *("steps", "budget", "dtype", "tuning_digest"),
+    *("budget", "dtype", "tuning_digest"),
 )
-"""Columns that identify a cell, besides ``noise`` and ``sigma_start`` (:func:`cell_identity`)."""
+"""Columns that identify a cell, besides those that :func:`cell_identity` adds."""
 
 CONDITION_COLUMNS = ("seed", "device", "execution")
 """Columns of a run's conditions. Rows of a cell that agree in them are matched first."""
@@ -155,6 +155,15 @@ class Pair(NamedTuple):
         """True if sample i of both rows starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
+
+    @property
+    def evaluations(self) -> tuple[float, float] | None:
+        """Evaluations a sample of both rows; None if unknown, or if means of other samples."""
+        first, second = (number(entry.record, "nfe") for entry in self)
+        if first is None or second is None:
+            return None
+        exact = first.is_integer() and second.is_integer()  # a mean depends on the samples
+        return (first, second) if exact or self.same_latents else None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -223,9 +232,11 @@ def _setting_of(row: Record) -> tuple[str, ...]:
 
 def cell_identity(row: Record) -> tuple[str, ...]:
     """Return the texts of the columns that identify a row's cell across runs."""
+    # a sampler's steps in a budget follow from its evaluations a step, which a change may raise
+    steps = text(row, "steps") if row.get("budget") is None else ""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return *_column_texts(row, CELL_COLUMNS), sigma_start, noise
+    return *_column_texts(row, CELL_COLUMNS), steps, sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:

@@ -107,7 +107,10 @@ def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]
     """Return the reason against comparing the times in two ``timing.json``; None if there is none."""
     for timing in (baseline, candidate):
         if not timing.get("raw_total_ms"):
-            return NoRatio(timing.get("timing_reason") or "a run has no timings (--no-timing)")
+            return NoRatio(
+                timing.get("timing_reason")
+                or "a side has no raw times: a run with --no-timing, or a table alone"
+            )
     for name in CONDITIONS:
         a, b = (timing.get(name) for timing in (baseline, candidate))
         if a != b:

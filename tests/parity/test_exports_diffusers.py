@@ -102,6 +102,7 @@ EXPORTED = [
     "unipc_3(last=[2, 1])",
     "unipc_2(variant='bh1', prediction='noise')",
     "unipc_2(corrector=False)",
+    "zab_3(first=[1, 1])",
     "ipndm(through_zero=True)",
     "ipndm(analytic_first=True)",
 ]

@@ -5,6 +5,8 @@ import pytest
 from looping import each
 from runs import add, make_run
 
+from samplerbench.results import load
+from samplerbench.results.comparison.compare import compare
 from samplerbench.results.comparison.gate import gate
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -191,3 +193,54 @@ def test_gate__a_value_that_the_candidate_lost_is_named(tmp_path):
         "gmm-2d: heun at 10",
         "no value in the candidate",
     )
+
+
+@pytest.mark.parametrize(("before", "now"), [(10.0, 20.0), (20.0, 10.0)])
+def test_gate__more_evaluations_for_the_same_samples_are_a_regression(
+    tmp_path, caplog, before, now
+):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    for run, nfe in ((a, before), (b, now)):
+        add(run, influence=np.arange(9.0), quality={"nfe": nfe}, budget=None)
+    counted = [check for check in gate(a.path, b.path).checks if check.what == "nfe"]
+    assert [check.outcome for check in counted] == ["regression"] * (now > before)
+    compare(a.path, b.path)
+    assert f"takes {before:g} evaluations a sample in a, and {now:g} in b" in caplog.text
+
+
+def test_gate__a_mean_of_other_samples_is_no_count(tmp_path):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    for seed, (run, nfe) in enumerate(((a, 40.2), (b, 43.8))):
+        add(run, "rk45", influence=np.arange(9.0), quality={"nfe": nfe}, steps=None, seed=seed)
+    assert "nfe" not in outcomes(gate(a.path, b.path))
+
+
+def test_gate__a_sampler_with_fewer_steps_in_its_budget_is_compared(tmp_path):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    influence = 2 + np.random.default_rng(0).normal(size=300)
+    add(a, influence=influence, steps=10)
+    add(b, influence=influence + 1, steps=5)
+    assert outcomes(gate(a.path, b.path)) == {"fid_proxy": "regression"}
+
+
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_gate__times_of_a_table_alone_are_named_as_not_compared(tmp_path, side):
+    a, _ = two(tmp_path)
+    load(a.path).to_csv(tmp_path / "table.csv")
+    pair = (tmp_path / "table.csv", a.path)
+    report = gate(*(pair if side == "baseline" else pair[::-1]))
+    (check,) = (check for check in report.checks if check.what == "time")
+    assert (check.outcome, check.detail) == (
+        "inconclusive",
+        "a side has no raw times: a run with --no-timing, or a table alone",
+    )
+
+
+@each("times", [None, TIMES])
+def test_gate__a_metric_that_all_rows_of_the_candidate_lost_is_named(tmp_path, times):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    kid = {"kid": 0.1, "kid_se": 0.01} if times is None else {}
+    add(a, influence=np.arange(9.0), quality=kid, times=times)
+    add(b, quality=kid, times=times)
+    checks = {check.what: check.detail for check in gate(a.path, b.path).checks}
+    assert checks["fid_proxy"] == "no value in the candidate"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from textwrap import indent
 from typing import Any, NamedTuple
 
@@ -282,6 +283,8 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, coords: PipelineUnits) -> Sca
     name = canonical.name
     if name in _LMS and not {"analytic_first", "startup"} & set(canonical.ends):
         orders = tuple(orders_of(sampler, grid))
+        if any(nxt > cur + 1 for cur, nxt in pairwise(orders)):
+            return None  # it drops the outputs that a step does not take
         return ScaledScheduler("LMSDiscreteScheduler", levels, levels[:-1], orders=orders)
     if name not in _TWICE or not grid.to_zero or coords.model.prediction == "x0":
         return None
