@@ -5,15 +5,19 @@ An unbiased estimate of a distance may be below 0. Texts print it as 0; tables i
 
 from __future__ import annotations
 
+import math
+
+from .comparison.significance import half_width_95
 from .quantities import find
-from .text import Z95, format_number, interval_ends
+from .text import format_number
 from .values import Record, number, text
 
 
 def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     """Return the ends of the 95 % interval of column ``name``; None if the row has no interval.
 
-    The ends are ``NAME_low`` and ``NAME_high`` if the row has both, else value ± 1.96 ``NAME_se``.
+    The ends are ``NAME_low`` and ``NAME_high`` if the row has both, else Student's interval from
+    ``NAME_se`` with ``samples`` - 1 degrees of freedom, as for differences.
     Those of ``ms_per_sample`` are ``ms_low`` and ``ms_high``.
     """
     stem = "ms" if name == "ms_per_sample" else name
@@ -21,7 +25,10 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     if low is not None and high is not None:
         return low, high
     value, se = number(row, name), number(row, f"{name}_se")
-    return None if value is None or se is None else interval_ends(value, se)
+    if value is None or se is None:
+        return None
+    reach = half_width_95(max(number(row, "samples") or math.inf, 2) - 1) * se
+    return value - reach, value + reach
 
 
 def printed_value(name: str, value: float | None) -> float | None:
@@ -63,13 +70,13 @@ def value_with_bounds(row: Record, name: str) -> str:
 
 def value_plus_minus(row: Record, name: str) -> str:
     """Return ``value ± half-width`` (95 %); :func:`value_with_bounds` if asymmetric or below 0."""
-    value, se = number(row, name), number(row, f"{name}_se")
-    asymmetric = (
-        value is None or se is None or interval_bounds(row, name) != interval_ends(value, se)
-    )
-    if value is None or se is None or asymmetric or printed_value(name, value) != value:
+    value, ends = number(row, name), interval_bounds(row, name)
+    if value is None or ends is None or printed_value(name, value) != value:
         return value_with_bounds(row, name)
-    return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
+    below, above = value - ends[0], ends[1] - value
+    if not math.isclose(below, above, rel_tol=1e-6) or math.isinf(above):
+        return value_with_bounds(row, name)
+    return f"{format_number(value)} ± {format_number(above, 2)}"
 
 
 def error_bar_on_log_axis(

@@ -87,7 +87,7 @@ PIECE = 32
 SCORED = 1 << 16
 """Sample id of the first latent for scores; races use smaller ids."""
 EXACT = 1e-6
-"""Smallest distance that counts, as a share of the endpoints' root mean square."""
+"""Smallest distance that counts, as a share of the endpoints' standard deviation."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
 """Rule for doubling the steps of the reference solver."""
 SOLVED = 72
@@ -152,15 +152,16 @@ class ConvergedEndpoints:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
         ``start`` is the id of the first sample. Samples that are not finite have distance inf. Distances too small
-        to be resolved are replaced by the square of ``resolution``, or of :data:`EXACT` times the endpoints' RMS if
-        this is larger.
+        to be resolved are replaced by the square of ``resolution``, or of :data:`EXACT` times the endpoints' standard
+        deviation if this is larger.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
             means = np.square(difference).mean(1)
         # smaller distances are not resolved: the logarithm of one near 0 would outweigh all others
-        scale = float(np.sqrt(np.square(self.fetch(0, FIRST)).mean()))
-        least = max(self.resolution, EXACT * scale) ** 2
+        ends = self.fetch(0, FIRST)
+        rounding = EXACT**2 * float(np.sqrt(np.square(ends).mean()))  # of a mean far from 0
+        least = max(self.resolution, EXACT * float(np.sqrt(ends.var(0).mean())), rounding) ** 2
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def fetch(self, start: int, stop: int, steps: int | None = None) -> NDArray:

@@ -38,8 +38,8 @@ from .answer import Value
 Squares = NDArray[np.float64]
 """Squared distances ``(n,)`` of samples to endpoints, mean over dimensions; inf if not finite."""
 
-EXACT = 1e-24
-"""Smallest squared distance that counts. Smaller ones are raised to it."""
+EXACT = np.finfo(float).tiny
+"""Smallest squared distance that counts, so that logarithms are finite. Smaller ones are raised to it."""
 PRIOR, PRIOR_FREEDOM = 0.3, 4
 """Prior standard deviation of log distance ratios (0.2 to 0.5 on networks); degrees of freedom."""
 

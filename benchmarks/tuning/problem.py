@@ -87,14 +87,14 @@ RESOLVED = 0.01
 """Endpoints are converged if doubling the steps moves them by at most this share of the error."""
 
 LOST = 1e6
-"""Largest distance, also that of a sample that is not finite."""
+"""Largest distance, also that of a sample that is not finite; 1,000 times the endpoints' RMS if this is more."""
 
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
 """Powers of the means that tuning can minimise, the default first (docs/how-to/tuning.md)."""
 
 FLOOR = 1e-9
-"""Distance to which smaller distances, which are rounding errors, are raised."""
+"""Share of the largest distance to which smaller distances, which are rounding errors, are raised."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,12 @@ class TuningProblem:
         ]
 
     def distances_of(self, samples: Tensor) -> NDArray[np.float64]:
-        """Return distances ``(n,)`` of samples to endpoints, |x - end| / sqrt(d), at most LOST."""
+        """Return distances ``(n,)`` of samples to endpoints, |x - end| / sqrt(d); at most :data:`LOST`."""
         own = samples if self.features is None else self.features(samples)
-        squares = (own - self.targets(self.steps)).double().square().flatten(1).mean(1)
-        return np.minimum(squares.sqrt().nan_to_num(nan=LOST).cpu().numpy(), LOST)
+        ends = self.targets(self.steps).double()
+        squares = (own - ends).square().flatten(1).mean(1)
+        most = max(LOST, 1e3 * float(ends.square().mean().sqrt()))
+        return np.minimum(squares.sqrt().nan_to_num(nan=most).cpu().numpy(), most)
 
 
 def _rms(distances: NDArray[np.float64]) -> float:
@@ -240,7 +242,8 @@ def tuning_problem(
 
 def power_mean(distances: NDArray[np.float64], power: int) -> float:
     """Return the power mean of distances, in their units; power 0 is the geometric mean."""
-    values = np.maximum(distances, FLOOR)  # so that neither log nor power fails
+    least = max(FLOOR * float(distances.max()), np.finfo(float).tiny)
+    values = np.maximum(distances, least)  # so that neither log nor power fails
     if power == 0:
         return float(np.exp(np.log(values).mean()))
     return float((values ** float(power)).mean() ** (1 / power))

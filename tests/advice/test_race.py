@@ -17,7 +17,7 @@ from samplerbench.benchmarks.advice.budget_answer import (
     keep_common_latents,
     score_on_fresh_latents,
 )
-from samplerbench.benchmarks.advice.measuring import MeasurementStore
+from samplerbench.benchmarks.advice.measuring import FIRST, ConvergedEndpoints, MeasurementStore
 from samplerbench.benchmarks.advice.race import (
     LEVEL,
     Race,
@@ -340,3 +340,13 @@ def test_measure_squares__stores_no_failure_of_the_machine(tmp_path, failure, ag
         assert list(run.measure_squares({0: entry}, 0, 4, bool)) == [(0, None)]
         assert run.failures == {"heun": failure.reason}
     assert len(made) == 1 + again
+
+
+@pytest.mark.parametrize(("unit", "mean"), [(1.0, 0.0), (1.0, 1000.0), (1e-9, 0.0), (1e9, 0.0)])
+def test_squared_distances__resolve_small_errors_far_from_0_and_in_any_unit(unit, mean):
+    ends = ConvergedEndpoints(*[None] * 4, steps=0)  # type: ignore[arg-type]
+    x = mean + unit * np.random.default_rng(0).normal(size=(FIRST, 2))
+    ends._endpoints[0, 0] = x
+    errors = [geometric_mean(ends.squared_distances(x + k * unit, 0)) for k in (1e-4, 1e-3, 0)]
+    assert errors[:2] == pytest.approx([1e-4 * unit, 1e-3 * unit])
+    assert errors[2] == pytest.approx(1e-6 * unit, rel=0.5)

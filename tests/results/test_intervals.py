@@ -19,6 +19,13 @@ def test_ends_come_from_columns_of_their_own_or_from_the_error():
     assert interval_bounds({"rmse_se": 2.0}, "rmse") is None
 
 
+def test_interval_bounds__of_few_samples_are_students():
+    """PSNR of 8 images had ± 1.96 standard errors, and covered 90 %."""
+    few = {"psnr_conv": 30.0, "psnr_conv_se": 1.0, "samples": 8}
+    assert interval_bounds(few, "psnr_conv") == pytest.approx((27.635, 32.365), abs=1e-3)
+    assert value_plus_minus(few, "psnr_conv") == "30 ± 2.4"
+
+
 def test_words_have_both_ends():
     assert value_with_bounds(SYMMETRIC, "rmse") == "2 [1.02, 2.98]"
     assert value_with_bounds(OWN, "kid") == "2 [1.5, 4]"

@@ -13,7 +13,12 @@ from samplerbench.benchmarks.planning.model_loading import NamedModel
 from samplerbench.benchmarks.planning.tuned_file import TunedEntry
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.scoring.converged_endpoints import ODE, solve
-from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
+from samplerbench.benchmarks.tuning.problem import (
+    RESOLVED,
+    TRAIN_IDS,
+    power_mean,
+    tuning_problem,
+)
 from samplerbench.benchmarks.tuning.tuning import ModelTuning, Target
 from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
@@ -191,3 +196,20 @@ def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
         EULER, karras(2, model.sigma_min, model.sigma_max)
     )
     assert seen == {TRAIN_IDS, TRAIN_IDS + 1}
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_power_mean__knows_no_units(power):
+    distances = np.array([0.0, 0.1, 0.3])
+    means = [power_mean(unit * distances, power) / unit for unit in (1.0, 1e-9)]
+    assert means[1] == pytest.approx(means[0])
+    assert power_mean(np.zeros(3), power) < 1e-300
+
+
+def test_distances__of_large_data_are_not_cut_off(gmm):
+    own = gmm.endpoint(latents(gmm, torch.arange(TRAIN_IDS, TRAIN_IDS + 4), 0, gmm.dtype)[0])
+    problem = tuning_problem(gmm, TRAIN_IDS, 4, 0)
+    problem.teacher.exact = 1e9 * own
+    assert problem.distances_of(1.5e9 * own) == pytest.approx(
+        0.5e9 * own.square().mean(1).sqrt().numpy()
+    )
