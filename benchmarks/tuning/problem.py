@@ -94,7 +94,7 @@ OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
 """Powers of the means that tuning can minimise, the default first (docs/how-to/tuning.md)."""
 
 FLOOR = 1e-9
-"""Share of the largest distance to which smaller distances, which are rounding errors, are raised."""
+"""Share of the median distance to which smaller distances, which are rounding errors, are raised."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def tuning_problem(
 
 def power_mean(distances: NDArray[np.float64], power: int) -> float:
     """Return the power mean of distances, in their units; power 0 is the geometric mean."""
-    least = max(FLOOR * float(distances.max()), np.finfo(float).tiny)
+    least = max(FLOOR * float(np.median(distances)), np.finfo(float).tiny)
     values = np.maximum(distances, least)  # so that neither log nor power fails
     if power == 0:
         return float(np.exp(np.log(values).mean()))

@@ -206,6 +206,11 @@ def test_power_mean__knows_no_units(power):
     assert power_mean(np.zeros(3), power) < 1e-300
 
 
+def test_power_mean__sees_small_distances_beside_that_of_a_lost_sample():
+    found = power_mean(np.array([1e-8, 1e-8, 1e-8, 1e6]), 0)
+    assert found == pytest.approx(10 ** (-18 / 4))
+
+
 def test_distances__of_large_data_are_not_cut_off(gmm):
     own = gmm.endpoint(latents(gmm, torch.arange(TRAIN_IDS, TRAIN_IDS + 4), 0, gmm.dtype)[0])
     problem = tuning_problem(gmm, TRAIN_IDS, 4, 0)
