@@ -205,7 +205,9 @@ def _registered_twin(sampler: Sampler) -> str:
     if mine is None:
         return ""
     others = sorted(set(names()) - {sampler.name})  # those of plugins may be broken
-    for other in (make(name) for name in others if get(name).__module__.startswith("samplerbench.")):
+    for other in (
+        make(name) for name in others if get(name).__module__.startswith("samplerbench.")
+    ):
         its = None if other.same_as else weights(other)
         if its and np.allclose(mine, its, rtol=1e-9, atol=CLOSE):
             return other.name
