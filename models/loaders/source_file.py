@@ -180,7 +180,9 @@ def importing_from(folder: Path) -> Iterator[None]:
     may have helpers of one name, and a helper may have been edited since its last import. The working
     folder is restored too, on which paths such as the run directory's depend.
     """
-    with _importing, contextlib.chdir("."):
+    with _importing, contextlib.ExitStack() as restored:
+        with contextlib.suppress(FileNotFoundError):  # it is deleted
+            restored.enter_context(contextlib.chdir("."))
         names = _importable_names(folder)
         aside = {
             name: sys.modules.pop(name)

@@ -1,6 +1,7 @@
 """Code of the user's own that changes the process, seeds, exits or fails late: what rows say."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,7 @@ from quiet_runs import quiet_run
 import samplerbench
 from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models.loaders.source_file import importing_from
 
 SUITE = {
     "name": "small",
@@ -150,3 +152,12 @@ def test_call_function__a_factory_that_changes_the_folder_leaves_the_run_in_its_
     assert [row["status"] for row in rows.values()] == ["ok"]
     assert os.getcwd() == str(tmp_path)
     assert (tmp_path / "out" / "table.csv").is_file()
+
+
+def test_importing_from__works_in_a_deleted_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with importing_from(tmp_path):
+        assert sys.path[0] == str(tmp_path)
+    assert sys.path[0] != str(tmp_path)
