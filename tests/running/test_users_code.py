@@ -11,6 +11,7 @@ from quiet_runs import quiet_run
 import samplerbench
 from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.loaders.source_file import importing_from
 
 SUITE = {
@@ -161,3 +162,23 @@ def test_importing_from__works_in_a_deleted_working_folder(tmp_path, monkeypatch
     with importing_from(tmp_path):
         assert sys.path[0] == str(tmp_path)
     assert sys.path[0] != str(tmp_path)
+
+
+TYPED = """
+from samplerbench.models import make_model
+
+def typed(clip: bool = False, count: int = 1, scale: float = None):
+    return make_model("gaussian")
+"""
+
+
+def test_call_function__options_have_the_annotated_types(tmp_path):
+    (tmp_path / "typed.py").write_text(TYPED)
+    spec = f"{tmp_path}/typed.py:typed"
+    with pytest.raises(ValueError, match="clip must be True or False, got 'no'"):
+        make_model(spec, clip="no")
+    with pytest.raises(ValueError, match="count must be a whole number"):
+        make_model(spec, count=2.5)
+    with pytest.raises(ValueError, match="scale must be a number, got True"):
+        make_model(spec, scale=True)
+    make_model(spec, clip=True, count=2, scale=None)
