@@ -181,7 +181,7 @@ def _read_interval(levels: Any) -> tuple[float, float] | None:
 
 
 def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
-    from .loaders.schemes import check_options
+    from .loaders.source_file import check_options
 
     module, factory = _FACTORIES[name].split(":")
     make = getattr(import_module(module, __package__), factory)
@@ -191,8 +191,7 @@ def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
 def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
     from .loaders.python_file import as_denoiser
-    from .loaders.schemes import check_options
-    from .loaders.source_file import identity_of_options
+    from .loaders.source_file import check_options, identity_of_options
     from .loaders.user_files import FilesRead, record_files
 
     scheme, rest = _scheme_of(spec)

@@ -68,11 +68,10 @@ def is_candidate(name: str) -> bool:
     It is of this package and deterministic. It is not adaptive, no alias, not coupled over the
     batch, and not in :data:`EXCLUDED`.
     """
+    if samplers.origin(name) or name.startswith(EXCLUDED):
+        return False
     sampler = samplers.make(name)
-    own = not samplers.origin(name) and not name.startswith(EXCLUDED)
-    return own and not (
-        sampler.adaptive or sampler.stochastic or sampler.batch_coupled or sampler.same_as
-    )
+    return not (sampler.adaptive or sampler.stochastic or sampler.batch_coupled or sampler.same_as)
 
 
 def variants(name: str) -> list[dict[str, Any]]:

@@ -34,18 +34,18 @@ def list_samplers() -> list[Row]:
 
 
 def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
-    sampler, usage = samplers.make(name), authors_schedules_of(name)
+    sampler, usage = _make_or_class(name), authors_schedules_of(name)
     return {
         "name": name,
         "order": sampler.order,
         **{key: entry.get(key) for key in ("measured", "weak", "strong")},
-        "nfe_per_step": nfe_per_step(sampler),
+        "nfe_per_step": None if isinstance(sampler, type) else nfe_per_step(sampler),
         "kind": "stochastic" if sampler.stochastic else "deterministic",
         "control": "tolerance" if sampler.adaptive else "steps",
         "batch_coupled": sampler.batch_coupled,
         "same_as": sampler.same_as,
         "options": {f.name: f.default for f in fields(sampler) if not f.metadata.get("found")},
-        "summary": _summary(type(sampler)),
+        "summary": _summary(samplers.get(name)),
         "source": f"{sampler.source.key} {sampler.source.where}",
         "url": sampler.source.url,
         "deviations": list(sampler.source.deviations),
@@ -53,6 +53,14 @@ def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
         "author_schedules_source": f"{usage.key} {usage.where}" if usage else None,
         "origin": samplers.origin(name) or "built in",
     }
+
+
+def _make_or_class(name: str) -> Any:
+    """Return a sampler with default options; its class if these are not enough to make it."""
+    try:
+        return samplers.make(name)
+    except ValueError:
+        return samplers.get(name)
 
 
 def _summary(documented: object) -> str:
@@ -72,11 +80,13 @@ def list_profiles(steps: int) -> list[Row]:
         )
     grid = karras(steps, 0.002, 80.0)
     return [
-        {"name": name, "profile": _profile(samplers.make(name), grid)} for name in samplers.names()
+        {"name": name, "profile": _profile(_make_or_class(name), grid)} for name in samplers.names()
     ]
 
 
 def _profile(sampler: Any, grid: Grid) -> str | None:
+    if isinstance(sampler, type):
+        return None
     if hasattr(sampler, "profile"):
         return " ".join(map(str, sampler.profile(grid)))
     if sampler.order is None or sampler.adaptive:

@@ -199,16 +199,20 @@ def add_installed_commands(app: Typer) -> None:
 
     An entry point of the group ``samplerbench.commands`` names a function; typer reads its
     signature. ``EXAMPLES`` of the function's module end the command's help. A command that cannot
-    be loaded causes a warning. A hidden command only says how to install its study.
+    be loaded, or whose name is taken, causes a warning. A hidden command only says how to install its study.
     """
-    missing = set(STUDIES)
+    missing, log = set(STUDIES), logging.getLogger("samplerbench")
+    taken = {str(command.name): "samplerbench itself" for command in app.registered_commands}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        if entry.name in taken:
+            both = f"{entry.value} and {taken[entry.name]}"
+            log.warning("two commands are called %s: %s; the second runs", entry.name, both)
+            continue
         try:
             command = entry.load()
-        except Exception as error:
-            logging.getLogger("samplerbench").warning(
-                "the command %s of %s cannot be loaded: %s", entry.name, entry.value, error
-            )
+        except (Exception, SystemExit) as error:
+            why = f"{type(error).__name__}: {error}"
+            log.warning("the command %s of %s cannot be loaded: %s", entry.name, entry.value, why)
             continue
         examples = getattr(sys.modules[command.__module__], "EXAMPLES", ())
         app.command(
@@ -217,6 +221,7 @@ def add_installed_commands(app: Typer) -> None:
             epilog=format_examples(examples) if examples else None,
             rich_help_panel=MACHINE if entry.name in STUDIES else "Installed commands",
         )(command)
+        taken[entry.name] = entry.value
         missing.discard(entry.name)
     for name in missing:
         anything = {"ignore_unknown_options": True, "allow_extra_args": True}

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import inspect
 import os
 import pkgutil
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -208,34 +206,3 @@ class Schemes:
 def origin_of(point: EntryPoint) -> str:
     """Return an entry point's distribution and version; if unknown, its ``module:function``."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-
-
-_NUMBERS = {"int": (Integral, "a whole number"), "float": (Real, "a number")}
-
-
-def check_options(
-    what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any], more: str
-) -> None:
-    """Raise a ValueError if a loader does not take these arguments and options.
-
-    The error begins with ``what``. For an unknown option it lists the options, followed by ``more``. A
-    value is checked if its option is annotated as a number. A loader without a signature passes.
-    """
-    try:
-        signature = inspect.signature(load)
-    except (TypeError, ValueError):  # no signature, such as a class of an extension module
-        return
-    try:
-        signature.bind(*args, **options)
-    except TypeError as error:
-        takes = ", ".join(list(signature.parameters)[len(args) :]) or "none"
-        raise ValueError(f"{what}: {error}; its parameters are: {takes}{more}") from None
-    for name, value in options.items():
-        known = signature.parameters.get(name)
-        annotation = known and getattr(known.annotation, "__name__", known.annotation)
-        plain, optional, _ = str(annotation).partition(" | None")
-        if plain not in _NUMBERS or (optional and value is None):
-            continue
-        kind, words = _NUMBERS[plain]
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise ValueError(f"{what}: {name} must be {words}, got {value!r}")

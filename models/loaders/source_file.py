@@ -9,14 +9,16 @@ import ast
 import contextlib
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
+from numbers import Integral, Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -126,12 +128,51 @@ def short_path(text: str) -> str:
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
+_PLAIN: dict[str, tuple[type, str]] = {
+    "bool": (bool, "True or False"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+}
+
+
+def check_options(
+    what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any], more: str
+) -> None:
+    """Raise a ValueError if a loader does not take these arguments and options.
+
+    The error begins with ``what``. For an unknown option it lists the options, followed by ``more``. A
+    value is checked if its option is annotated as a number or truth value. A loader without a
+    signature passes.
+    """
+    try:
+        signature = inspect.signature(load)
+    except (TypeError, ValueError):  # no signature, such as a class of an extension module
+        return
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        takes = ", ".join(list(signature.parameters)[len(args) :]) or "none"
+        raise ValueError(f"{what}: {error}; its parameters are: {takes}{more}") from None
+    for name, value in options.items():
+        known = signature.parameters.get(name)
+        annotation = known and getattr(known.annotation, "__name__", known.annotation)
+        plain, optional, _ = str(annotation).partition(" | None")
+        if not known or plain not in _PLAIN:
+            continue
+        if value is None and (optional or known.default is None):
+            continue
+        kind, words = _PLAIN[plain]
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+            raise ValueError(f"{what}: {name} must be {words}, got {value!r}")
+
+
 def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
     """Return the result of the function that ``spec``, ``path/to/file.py:function``, names.
 
     The file is executed, and the function called with ``params``. Both may import modules from the
     file's folder. ``makes`` is a word for the result in messages. Raises a ValueError if there is
-    no such file or function, or if one of them raises an exception or ends the program.
+    no such file or function, if it does not take ``params`` (:func:`check_options`), or if
+    one of them raises an exception or ends the program.
     """
     path_text, _, name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     path = Path(path_text)
@@ -149,6 +190,7 @@ def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")
+    check_options(f"{makes} {spec}", function, (), params, "")
     with importing_from(folder), record_files() as recorder:
         torch.set_default_dtype(own)
         try:
@@ -191,7 +233,9 @@ def importing_from(folder: Path) -> Iterator[None]:
     dtype, on which other models and extractors depend.
     """
     dtype = torch.get_default_dtype()
-    with _importing, contextlib.chdir("."):
+    with _importing, contextlib.ExitStack() as restored:
+        with contextlib.suppress(FileNotFoundError):  # it is deleted
+            restored.enter_context(contextlib.chdir("."))
         names = _importable_names(folder)
         aside = {
             name: sys.modules.pop(name)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
+from samplerbench.samplers import registry
+
 PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
 QUICK = ["--samples", "32", "--no-timing"]
 
@@ -67,3 +69,37 @@ def test_check_writes_what_it_measured(samplerbench, tmp_path):
 
 def test_check_of_an_unknown_sampler_checks_none(samplerbench):
     refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
+
+
+BESIDE = """
+from dataclasses import dataclass
+from samplerbench.samplers import LinearRow, Source
+from samplerbench.samplers.methods.edm import Euler
+
+@dataclass(frozen=True, kw_only=True)
+class Unlike(Euler):
+    name, source = "unlike", Source("", "", "")
+    def plan(self, grid):
+        steps, n = grid.intervals(), len(grid) ** 2
+        return [LinearRow(s, a=t / s * (1 - 1 / n), b=(1 - t / s * (1 - 1 / n),)) for s, t in steps]
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed(Euler):
+    name, source = "aa_keyed", Source("", "", "")
+    key: int
+"""
+
+
+def test_check_and_list__a_sampler_that_needs_an_option_stops_no_other(
+    samplerbench, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    file = tmp_path / "beside.py"
+    file.write_text(BESIDE)
+    code, out, _ = samplerbench("check", "unlike", "--plugin", str(file))
+    assert code == 0, out
+    assert "aa_keyed" not in out
+    for words in ([], ["--profile", "3"]):
+        code, out, err = samplerbench("list", "samplers", "--plugin", str(file), *words)
+        assert code == 0, err
+        assert "aa_keyed" in out

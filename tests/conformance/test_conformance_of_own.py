@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from samplerbench.benchmarks.conformance import check_sampler
+from samplerbench.benchmarks.conformance.moments import check_moments
 from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.samplers import Declared, Grid, Source, make
 from samplerbench.samplers.methods.ancestral import DDPM
@@ -81,6 +82,22 @@ def test_check_sampler__noise_off_by_two_per_cent_fails_and_right_noise_passes()
     assert list(failed) == ["weak order"]
     assert "tends to one that is off by 3.6e-02" in failed["weak order"]
     assert check_sampler("ddpm").passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(DDPM):
+    """The variance of the noise is off by 2 N^-1/2, and no order is declared."""
+
+    order = None
+
+    def plan(self, grid: Grid):
+        return [row._replace(c=(1 + len(grid) ** -0.5) * row.c) for row in super().plan(grid)]
+
+
+def test_check_moments__the_limit_without_a_declared_order_is_conditional():
+    weak = list(check_moments(Slow()))[1]
+    assert "none declared, but unless its order is below 1, with more steps" in weak.detail
+    assert list(check_moments(Loud()))[1].detail.count("unless") == 0
 
 
 def test_check_sampler__moments_of_samples_judge_what_is_not_affine_in_its_noise():

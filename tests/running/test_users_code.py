@@ -1,6 +1,7 @@
 """Code of the user's own that changes the process, seeds, exits or fails late: what rows say."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,8 @@ from quiet_runs import quiet_run
 import samplerbench
 from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
+from samplerbench.models.loaders.source_file import importing_from
 
 SUITE = {
     "name": "small",
@@ -153,3 +156,32 @@ def test_call_function__a_factory_that_changes_the_folder_leaves_the_run_in_its_
     assert [row["status"] for row in rows.values()] == ["ok"]
     assert os.getcwd() == str(tmp_path)
     assert (tmp_path / "out" / "table.csv").is_file()
+
+
+def test_importing_from__works_in_a_deleted_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with importing_from(tmp_path):
+        assert sys.path[0] == str(tmp_path)
+    assert sys.path[0] != str(tmp_path)
+
+
+TYPED = """
+from samplerbench.models import make_model
+
+def typed(clip: bool = False, count: int = 1, scale: float = None):
+    return make_model("gaussian")
+"""
+
+
+def test_call_function__options_have_the_annotated_types(tmp_path):
+    (tmp_path / "typed.py").write_text(TYPED)
+    spec = f"{tmp_path}/typed.py:typed"
+    with pytest.raises(ValueError, match="clip must be True or False, got 'no'"):
+        make_model(spec, clip="no")
+    with pytest.raises(ValueError, match="count must be a whole number"):
+        make_model(spec, count=2.5)
+    with pytest.raises(ValueError, match="scale must be a number, got True"):
+        make_model(spec, scale=True)
+    make_model(spec, clip=True, count=2, scale=None)
