@@ -123,22 +123,25 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(heading, soft_wrap=not console.is_terminal)
         if sentence := sentence_on_comparison(of_model):
             console.print(Text(strip_control_characters(sentence)))
-        console.print(_comparison_table(of_model))
+        console.print(_comparison_table(of_model, console.width), crop=False)
         console.print()
     print_tuning(comparison.lines, console)
     for note in comparison_notes(comparison):
         console.print(Text(strip_control_characters(note), style="dim"))
 
 
-def _comparison_table(lines: Sequence[Line]) -> Table:
+def _comparison_table(lines: Sequence[Line], room: int) -> Table:
     table = Table(**_TABLE)
     cells = [_comparison_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
     # names fold, so that numbers and verdicts are never cut
+    least = len("sampler")
     for place, heading in enumerate(_HEADINGS):
         width = max(map(len, [heading, *(row[place] for row in cells)]))
         side = "left" if heading == "verdict" else "right"
         table.add_column(heading, justify=side, no_wrap=True, min_width=width)
+        least += 2 + width
+    table.width = least if least > room else None  # the terminal breaks the lines
     for line, row in zip(lines, cells, strict=True):
         styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
         table.add_row(Text(strip_control_characters(line.sampler)), *styled)

@@ -306,6 +306,13 @@ def test_terminal_shows_every_line_within_80_columns(pair):
         assert words in " ".join(text.split())
 
 
+def test_print_comparison__names_and_numbers_stay_whole_in_a_narrow_terminal(pair):
+    console = Console(width=30, file=io.StringIO())
+    print_comparison(compare(*pair), console)
+    words = console.file.getvalue().split()
+    assert {"sampler", "NFE", "heun", "euler", "equivalent", "×1.2"} <= {*words}
+
+
 def test_a_table_in_memory_is_compared_too(tmp_path):
     run = make_run(tmp_path / "run")
     for budget in (5, 10):

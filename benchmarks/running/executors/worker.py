@@ -320,7 +320,7 @@ def can_fork() -> bool:
 
     from . import tasks  # noqa: F401 - with all that forks need
 
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a closed one is None
         stream.flush()  # else forks write it again
     return not torch.cuda.is_available()
 

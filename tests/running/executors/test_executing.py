@@ -132,6 +132,7 @@ def test_can_fork__not_beside_another_thread_nor_a_gpu(monkeypatch, tmp_path):
     thread.join()
     monkeypatch.setattr(threading, "active_count", lambda: 1)  # pytest's thread computes nothing
     monkeypatch.setattr(worker_module, "GPUS", ())
+    monkeypatch.setattr("sys.stdout", None)  # as Python has it where the shell's >&- closed it
     assert worker_module.can_fork() == (not torch.cuda.is_available())
     monkeypatch.setattr(worker_module, "GPUS", (str(tmp_path),))
     assert not worker_module.can_fork()
