@@ -190,3 +190,6 @@ def _print_gate(report: GateReport) -> None:
         f"{counts['inconclusive']} inconclusive{where}"
     )
     say(f"{'passed' if report.passed else 'FAILED'}: {len(report.checks)} checks, {summary}")
+    why = Counter((c.what, c.detail) for c in report.checks_with_outcome("inconclusive"))
+    for (what, detail), n in why.most_common(1):
+        say(f"inconclusive, {n} of {counts['inconclusive']}: {what} {detail}")
