@@ -103,9 +103,9 @@ def test_gate__the_reason_of_most_inconclusive_checks_is_printed(tmp_path):
     for run in pair:
         for name in ("euler", "heun"):
             cell = add(run, name, influence=np.arange(9.0))
-            run.write(cell, "timing.json", {"timing_reason": "memory held no batch of 8"})
+            run.write(cell, "timing.json", {"timing_reason": f"no room for batch {len(name)}"})
     done = invoke("gate", *(run.path for run in pair))
-    assert "inconclusive, 2 of 2: time memory held no batch of 8" in done.stdout
+    assert "inconclusive, 2 of 2 as here: gmm-2d: euler at 10: time no room for" in done.stdout
 
 
 @pytest.mark.parametrize(
