@@ -170,3 +170,15 @@ def test_export__lines_for_k_diffusion_make_the_model_of_a_factory(tmp_path, mon
     bound = load_model(spec).model.bind(torch.arange(5), 0)
     ours = make("ipndm").sample(bound, 20 * x, Grid((20.0, 3.0, 0.5, 0.0)), 0)
     assert (given["samples"] - ours).abs().max() < 1e-5
+
+
+def test_export__lines_for_k_diffusion_do_not_make_an_object_of_the_session():
+    class Model:
+        event, sigma_min, sigma_max = (3,), 0.01, 20.0
+
+        def __call__(self, x, sigma):
+            return torch.tanh(x)
+
+    made = export("20,3,0.5,0", "k-diffusion", model=Model(), sampler="ipndm")
+    assert "runpy" not in made["code"]
+    assert "# model(x, sigma): the clean image" in made["code"]

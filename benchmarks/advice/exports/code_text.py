@@ -106,6 +106,7 @@ def model_wrapper_code(model: Denoiser, spec: str) -> list[str]:
     float32, ids = (None, torch.float32), torch.arange(1)
     if (
         isinstance(model, FileModel)
+        and ".py:" in spec  # and no object of a session
         and model.network_dtype in float32
         and model.draw_labels(ids, 0) is None
     ):
