@@ -23,18 +23,24 @@ EARLY = 10
 AGREEMENT = 0.02
 """Largest relative difference of two measurements of one solver on two machines."""
 
+RESULTS = ("verified", "verified in part", "self-reported")
+"""A rerun agreed with all curves of a submission, with some (such as all but networks), or with none."""
+
 Column = Literal["area", "early", "networks"]
 """Score of errors on exact problems, their share reached within :data:`EARLY`, score on networks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """Solver on a board: submission, file, stem of page names, scores by :data:`PRODUCTIONS`."""
+    """Solver on a board: submission, file, stem of page names, scores by :data:`PRODUCTIONS`.
+
+    ``results`` is one of :data:`RESULTS`.
+    """
 
     submission: Submission
     path: Path
     stem: str
-    is_verified: bool
+    results: str
     scores: list[dict[Column, Score]]
 
 
@@ -53,7 +59,7 @@ class Board:
     def admit(self, folder: Path, reruns: Path | None = None) -> list[tuple[str, str]]:
         """Add the submissions of a folder; return name and reason of each file that is not used.
 
-        A submission that agrees with its rerun in the folder ``reruns`` is verified.
+        A submission that agrees with its rerun in the folder ``reruns`` is verified, as far as that goes.
         """
         refused, files = [], []
         rerun = dict[tuple[str, ...], Submission]()
@@ -64,16 +70,15 @@ class Board:
             if isinstance(found, str):
                 refused.append((path.name, found))
             else:
-                again = rerun.get(_place(found))
-                files.append((path, found, again is not None and agree(found, again)))
+                files.append((path, found, _results_of(found, rerun.get(_place(found)))))
         # verified ones first, so that no other takes their names
-        for path, found, is_verified in sorted(files, key=lambda file: not file[2]):
+        for path, found, results in sorted(files, key=lambda file: RESULTS.index(file[2])):
             if reason := self._reason_against(found):
                 refused.append((path.name, f"{found.solver.name} is not used: {reason}"))
                 continue
             scores = [self._scores_of(found, production) for production in PRODUCTIONS]
             stem = stem_of(found.solver.name)
-            self.entries.append(Entry(found, path, stem, is_verified, scores))
+            self.entries.append(Entry(found, path, stem, results, scores))
         self.entries.sort(key=_sort_key)
         return sorted(refused)
 
@@ -148,6 +153,12 @@ def _sort_key(entry: Entry) -> tuple[int, float, int, str]:
 def _place(submission: Submission) -> tuple[str, ...]:
     solver = submission.solver
     return (submission.digest, submission.part, submission.beacon, solver.name, solver.fingerprint)
+
+
+def _results_of(submission: Submission, again: Submission | None) -> str:
+    if again is None or not agree(submission, again):
+        return RESULTS[2]
+    return RESULTS[not submission.curves_by_problem.keys() <= again.curves_by_problem.keys()]
 
 
 def agree(submission: Submission, again: Submission) -> bool:

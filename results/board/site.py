@@ -225,8 +225,7 @@ def _template_environment() -> Environment:
 def _claim(entry: Entry, name: str) -> str | int:
     """Return the text of a claim ``name``, or of "track" or "results"; "–" without a claim."""
     if name in ("track", "results"):
-        results = "verified" if entry.is_verified else "self-reported"
-        return results if name == "results" else entry.submission.track
+        return entry.results if name == "results" else entry.submission.track
     value = getattr(entry.submission.claims, name)
     return "–" if value in ("", None) else value
 

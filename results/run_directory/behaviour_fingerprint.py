@@ -163,7 +163,8 @@ def _fact_difference(key: str, before: Mapping[str, Fact], after: Mapping[str, F
         return ""
     if in_both and not is_file and not _are_hashes(a, b):
         return f"its {key} was {a} and is {b}"
-    change = "is new" if key not in before else "is gone" if key not in after else "changed"
+    gone = "is no longer read" if is_file else "is gone"  # the file may still be there
+    change = "is new" if key not in before else gone if key not in after else "changed"
     return f"{key.removeprefix(FILE) if is_file else f'its {key}'} {change}"
 
 

@@ -1,10 +1,16 @@
 """``export``: levels and samplers as lines, and one sentence for every mistake."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from refusals import refused
+
+from samplerbench.benchmarks.exporting import export
+from samplerbench.benchmarks.planning.model_loading import load_model
+from samplerbench.samplers import Grid, make
 
 PLUGINS = Path(__file__).parents[1] / "running" / "plugins.py"
 QUICK = ["--samples", "32", "--no-timing"]
@@ -132,3 +138,47 @@ def test_export__a_folder_that_cannot_be_written_is_refused(samplerbench, tmp_pa
     (tmp_path / "file").write_text("")
     given = ("export", "1,0", "--sampler", "heun", "--model", "gmm-2d", "--to", "comfyui-node")
     refused(samplerbench(*given, "--out", tmp_path / "file"), str(tmp_path / "file"))
+
+
+FACTORY = """import torch
+from beside import WIDTH
+
+class Model:
+    event, sigma_min, sigma_max = (3,), 0.01, 20.0
+
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self, x, sigma):
+        s = torch.as_tensor(sigma).reshape(-1, 1)
+        return torch.tanh(x * self.width / (1 + s * s))
+
+def make(width=WIDTH):
+    return Model(width)
+"""
+
+
+@pytest.mark.parametrize("options", ["", "(width=0.5)"])
+def test_export__lines_for_k_diffusion_make_the_model_of_a_factory(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my-model.py").write_text(FACTORY)
+    (tmp_path / "beside.py").write_text("WIDTH = 0.7\n")
+    spec, x = f"{tmp_path}/my-model.py:make{options}", torch.randn(5, 3)
+    made = export("20,3,0.5,0", "k-diffusion", model=spec, sampler="ipndm")
+    given = {"noise": x}
+    exec(made["code"], given)
+    bound = load_model(spec).model.bind(torch.arange(5), 0)
+    ours = make("ipndm").sample(bound, 20 * x, Grid((20.0, 3.0, 0.5, 0.0)), 0)
+    assert (given["samples"] - ours).abs().max() < 1e-5
+
+
+def test_export__lines_for_k_diffusion_do_not_make_an_object_of_the_session():
+    class Model:
+        event, sigma_min, sigma_max = (3,), 0.01, 20.0
+
+        def __call__(self, x, sigma):
+            return torch.tanh(x)
+
+    made = export("20,3,0.5,0", "k-diffusion", model=Model(), sampler="ipndm")
+    assert "runpy" not in made["code"]
+    assert "# model(x, sigma): the clean image" in made["code"]

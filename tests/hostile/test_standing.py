@@ -99,7 +99,7 @@ def test_a_model_or_an_extractor_that_changed(copy, kind):
     weights = record | {"exact": record["exact"] | {"file w.pt": "1" * 12}}
     sealed(run.path / f"made/{other}.json", weights, f"made/{other}.json")
     spoil(run, part(run, "made.json"), lambda made: made.update({kind: other}))
-    assert told(copy) == (("changed", f"the {kind} is another one: w.pt is gone"), FINE)
+    assert told(copy) == (("changed", f"the {kind} is another one: w.pt is no longer read"), FINE)
 
 
 def test_a_made_json_that_is_gone(copy):

@@ -134,3 +134,15 @@ def check(saved, sampler, grid: Grid, monkeypatch) -> None:
 def test_images_of_fitted_coefficients_are_ours(saved, monkeypatch, spec):
     for given in (one for one in grids(saved.model) if one.to_zero and len(one) > 2):
         check(saved, *moved(spec, given), monkeypatch)
+
+
+@pytest.mark.parametrize("spec", ["ddim", "unipc_2", "heun", "lms", "ipndm"])
+def test_images_of_a_network_with_a_learned_variance_are_ours(tmp_path, monkeypatch, net, spec):
+    twice = diffusers.UNet2DModel.from_config({**net.config, "out_channels": 2}).eval()
+    scheduler = diffusers.DDPMScheduler(**LINEAR, variance_type="learned_range")
+    pipe = diffusers.DDPMPipeline(twice, scheduler)
+    pipe.save_pretrained(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+    model = load(tmp_path, {})
+    saved = SimpleNamespace(pipe=pipe, model=model, scheduler=scheduler)
+    check(saved, make(spec), karras(4, model.sigma_min, model.sigma_max), monkeypatch)

@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from ....models.adapters import NativeDenoiser, NetworkTime
 from ....models.denoiser import Denoiser
+from ....models.loaders.python_file import FileModel
 from ....models.process import EDM, VE, Discrete, RectifiedFlow, Trigonometric
+from ....samplers.spec import parse_spec
 
 WIDTH = 100
 """Largest number of characters in a line, unless a word is longer."""
@@ -90,13 +95,22 @@ _NOISE = "# noise: standard normal, of the samples' shape"
 _CLAMP = "; clamp samples to {:g} … {:g} before you save them"
 
 
-def model_wrapper_code(model: Denoiser) -> list[str]:
+def model_wrapper_code(model: Denoiser, spec: str) -> list[str]:
     """Return code: a comment on ``noise``, and ``model(x, sigma)``, which calls a user's ``net``.
 
-    If the network's formula is unknown, a comment says what ``model`` has to return.
+    ``spec`` is a value of ``--model``; of ``file.py:factory``, the model is what the factory returns. If the
+    network's formula is unknown, a comment says what ``model`` has to return.
     """
     limits = model.limits if model.decoded_event == model.event else None
     noise = _NOISE + (_CLAMP.format(*limits) if limits else "")
+    float32, ids = (None, torch.float32), torch.arange(1)
+    if (
+        isinstance(model, FileModel)
+        and ".py:" in spec  # and no object of a session
+        and model.network_dtype in float32
+        and model.draw_labels(ids, 0) is None
+    ):
+        return [*_factory_code(spec), noise]
     if not isinstance(model, NativeDenoiser) or not _has_formula(model):
         return [noise, "# model(x, sigma): the clean image (k_diffusion.external)"]
     (alpha, time), (output, clean) = _PROCESSES[type(model.process)], _PREDICTIONS[model.prediction]
@@ -124,6 +138,20 @@ def model_wrapper_code(model: Denoiser) -> list[str]:
         *("", "", noise),
     ]
     return [line.replace("DATA", repr(getattr(model.process, "sigma_data", 1))) for line in code]
+
+
+def _factory_code(spec: str) -> list[str]:
+    options = dict(parse_spec(spec))
+    path, _, name = options.pop("name").rpartition(":")
+    return [
+        "import runpy",
+        "import sys",
+        "",
+        f"sys.path.append({literal(str(Path(path).parent))})",
+        f"factory = runpy.run_path({literal(path)})[{literal(name)}]",
+        call_code("model = factory", options),
+        "",
+    ]
 
 
 def _has_formula(model: NativeDenoiser) -> bool:

@@ -232,14 +232,16 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: fl
         "    self.set_begin_index(0)",
     ]
     keyword = "generator=generator, " if scheduler.generator else ""
-    step = f"    x = super().step(model_output, timestep, sample, {keyword}return_dict=False)[0]"
+    output = _output_code(coords)
+    step = f"    x = super().step({output}, timestep, sample, {keyword}return_dict=False)[0]"
     scaled = [
         "    if self.step_index == len(TIMESTEPS):",
         f"        x = x * {1 / end!r}  # the end, in the units of the data",
     ]
     if end != 1:
         body += ["", _STEP, step, *scaled, _RETURN]
-    elif not scheduler.generator:  # some pipelines pass a generator to any scheduler
+    elif output != "model_output" or not scheduler.generator:
+        # some pipelines pass a generator to any scheduler
         body += ["", _STEP, step, _RETURN]
     words = "The scheduler on the levels above, whatever a pipeline asks for."
     settings = _from_config_settings(scheduler, coords)
@@ -256,6 +258,11 @@ def _from_config_settings(scheduler: Scheduler, coords: PipelineUnits) -> dict[s
         settings["variance_type"] = None
     settings |= {"use_karras_sigmas": False, "use_flow_sigmas": flow}
     return settings | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if flow else {})
+
+
+def _output_code(coords: PipelineUnits) -> str:
+    """Return the code of a network's output, without the half that is a learned variance."""
+    return "model_output[:, : sample.shape[1]]" if coords.model.half else "model_output"
 
 
 class ScaledScheduler(NamedTuple):
@@ -308,6 +315,7 @@ def _scaled_code(
         "ORDERS": scheduler.orders,
         "TIMESTEPS": tuple(coords.time(level) for level in scheduler.evaluated),
     }
+    output = _output_code(coords)
     order = "order=ORDERS[self.step_index], " if scheduler.orders else ""
     body = [
         f"init_noise_sigma = {start!r}",
@@ -325,7 +333,7 @@ def _scaled_code(
         _STEP,
         "    x = sample.float()  # not in half precision",
         "    x = x / super().scale_model_input(torch.ones_like(x), timestep)",
-        f"    x = super().step(model_output.float(), timestep, x, {order}return_dict=False)[0]",
+        f"    x = super().step({output}.float(), timestep, x, {order}return_dict=False)[0]",
         "    if self.step_index < len(TIMESTEPS):",
         "        x = super().scale_model_input(x, timestep)",
         "    x = x.to(sample.dtype)",

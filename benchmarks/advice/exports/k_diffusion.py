@@ -65,20 +65,20 @@ def find_function_call(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
 _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 
-def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:
     """Return the lines and a remark; raise ValueError if neither function nor numbers fit."""
     remark = "no function of k-diffusion takes these steps, so they are written out as numbers"
     if call := find_function_call(sampler):
         function = call[0]
         why = _why_not_on_grid(function, sampler, grid)
         if not why:
-            return _call_code(*call, grid, model), OWN_DRAWS if sampler.stochastic else ""
+            return _call_code(*call, grid, model, spec), OWN_DRAWS if sampler.stochastic else ""
         if sampler.stochastic:
             raise ValueError(f"k-diffusion's {function} {why}; take more steps")
         remark = f"{function} {why}, so the steps are written out as numbers"
         if why == _LAST_STEP:
             remark += f"; {sampler.name}(through_zero=True) takes that step too, as a call"
-    return _loop_code(tabulate_steps(sampler, grid), grid, model), remark
+    return _loop_code(tabulate_steps(sampler, grid), grid, model, spec), remark
 
 
 def named_solver(code: str) -> str:
@@ -102,13 +102,15 @@ def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
     return ""
 
 
-def _call_code(function: str, arguments: dict[str, Any], grid: Grid, model: Denoiser) -> str:
+def _call_code(
+    function: str, arguments: dict[str, Any], grid: Grid, model: Denoiser, spec: str
+) -> str:
     return "\n".join(
         [
             "import torch",
             "from k_diffusion import sampling",
             "",
-            *model_wrapper_code(model),
+            *model_wrapper_code(model, spec),
             list_code("levels", grid.sigma),
             "sigmas = torch.tensor(levels, device=noise.device)",
             call_code(
@@ -118,13 +120,13 @@ def _call_code(function: str, arguments: dict[str, Any], grid: Grid, model: Deno
     )
 
 
-def _loop_code(steps: StepTable, grid: Grid, model: Denoiser) -> str:
+def _loop_code(steps: StepTable, grid: Grid, model: Denoiser, spec: str) -> str:
     first = steps.start * grid.sigma[0]
     return "\n".join(
         [
             "import torch",
             "",
-            *model_wrapper_code(model),
+            *model_wrapper_code(model, spec),
             "# level of the evaluation; the next state, as weights of the state and of clean images, newest first",
             "ROWS = [",
             indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),

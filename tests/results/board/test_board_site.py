@@ -12,7 +12,7 @@ from synthetic_board import BASELINE, NETWORKS, PROBLEMS, site_of, submission_of
 from samplerbench.results.board.entries import stem_of
 from samplerbench.results.board.scoring import score, score_submission, targets_of
 from samplerbench.results.board.site import TARGETS
-from samplerbench.results.board.submission import Claims, submissions_in
+from samplerbench.results.board.submission import Claims, read_submission, submissions_in
 
 EVIL = (
     "<script>alert(1)</script>\"><img src=x onerror=alert(1)>' onload=alert(1) {{ 7*7 }} "
@@ -95,6 +95,17 @@ def test_build_site__other_files_are_refused_and_a_verified_one_keeps_its_name(t
         site_of(folder, out, baseline="heun")
     with pytest.raises(ValueError, match="choose another folder"):
         site_of(out / "submissions", out)
+
+
+def test_build_site__numbers_that_no_rerun_has_are_not_verified(tmp_path):
+    folder, again = write_board(tmp_path / "in", 1), write_board(tmp_path / "again", 1)
+    (path,) = again.glob("*.json")
+    made = read_submission(path)
+    exact = [curve for curve in made.curves if not curve.distance]
+    assert len(exact) < len(made.curves)
+    made.with_curves(exact, 1.0).write(path)
+    site_of(folder, tmp_path / "out", reruns=again)
+    assert [row[-1] for row in rows_of(tmp_path / "out").values()] == ["verified in part"]
 
 
 def write_evil(folder):
