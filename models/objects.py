@@ -106,8 +106,6 @@ def from_network(
     Raises:
         ValueError: the prediction is unknown, or does not fit the process.
     """
-    from .checkpoints.checkpoint_denoiser import highest_finite_level
-
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
     # 16 bits would round the time, and a function may use networks of several dtypes
@@ -123,7 +121,6 @@ def from_network(
         times=times,
         network_dtype=dtype,
         dtype=dtype,
-        sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )
 

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
+from ...levels import CAP
 from ...nets.adm_unet import HeadCountRule
-from ..checkpoint_denoiser import CAP
 from ..conditions import read_tables
 from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
