@@ -16,11 +16,11 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, Kind, level_column
 from .label_draws import labels_for
+from .levels import highest_finite_level, nearest_indices
 from .networks import check_call, check_shape, check_tensor, copy_to_device
 from .process import VE, Discrete, FloatArray, Process
 
@@ -159,7 +159,8 @@ class NativeDenoiser(Denoiser):
             network that also learned a variance; None for all channels.
         network_dtype: dtype of the network's inputs.
         dtype: dtype of the state unless a run sets one; by default ``network_dtype``.
-        sigma_min, sigma_max: ends of the levels that the network knows; by default the process's.
+        sigma_min, sigma_max: ends of the levels that the network knows; by default the process's. An
+            infinite ``sigma_max`` becomes the last finite level of a table, and 10,000 at most.
         infinite: True if the network was trained up to an infinite level. The process must reach it
             at a finite time, ``time.of`` must be ``t``, and ``prediction`` x0, v or flow.
         limits: range of the values of the data, as in :class:`Denoiser`.
@@ -254,7 +255,8 @@ class NativeDenoiser(Denoiser):
         if infinite:
             self._infinity_terms = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
-        self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
+        top = process.level(process.t_max) if sigma_max is None else sigma_max
+        self.sigma_max = highest_finite_level(process, top)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.
@@ -371,8 +373,8 @@ class NativeDenoiser(Denoiser):
         if self.times is None:
             return time
         if self.nearest == "level":
-            return self.times[_nearest_indices(self.process.level(self.times), level)]
-        return self.times[_nearest_indices(self.times, time)]
+            return self.times[nearest_indices(self.process.level(self.times), level)]
+        return self.times[nearest_indices(self.times, time)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
         """Return ``labels``; if None and the model has labels, "no label" for each row.
@@ -392,9 +394,3 @@ class NativeDenoiser(Denoiser):
         twin.network = copy_to_device(self.network, device)
         twin.decoder = self.decoder and self.decoder.to(device)
         return twin
-
-
-def _nearest_indices(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Return the index in rising ``choices`` of the number nearest to each ``wanted``."""
-    after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
-    return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

@@ -47,6 +47,7 @@ def from_function(
     data: Tensor | np.ndarray | Draw | None = None,
     limits: tuple[float, float] | None = None,
     dtype: torch.dtype = torch.float32,
+    network_dtype: torch.dtype | None = None,
     name: str = "function",
 ) -> Denoiser:
     """Make a model of a function ``denoise(x, sigma)`` that estimates E[x0 | x = x0 + sigma z].
@@ -61,6 +62,8 @@ def from_function(
             of (n, seed) that draws n new ones. None means no data, and no Fréchet distance to data.
         limits: range of the values of the data.
         dtype: dtype of the state.
+        network_dtype: dtype to which ``x`` and a tensor of levels are cast before the call; None for that of the
+            first network in the function. A function that casts for a network of 16 bits itself needs float32.
         name: name in tables.
 
     Raises:
@@ -78,6 +81,8 @@ def from_function(
         "dtype": dtype,
         "limits": limits,
     }
+    if network_dtype is not None:  # identities from before this argument lack it
+        own["network_dtype"] = network_dtype
     model = _FunctionDenoiser(denoise, **own, **({"sample": draw} if draw else {}))
     return FileModel(model, name, f"{name}-{digest_of_object(denoise, *own.values())}")
 
@@ -106,8 +111,6 @@ def from_network(
     Raises:
         ValueError: the prediction is unknown, or does not fit the process.
     """
-    from .checkpoints.checkpoint_denoiser import highest_finite_level
-
     process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
     times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
     # 16 bits would round the time, and a function may use networks of several dtypes
@@ -123,7 +126,6 @@ def from_network(
         times=times,
         network_dtype=dtype,
         dtype=dtype,
-        sigma_max=highest_finite_level(process, process.level(process.t_max)),
         limits=limits,
     )
 

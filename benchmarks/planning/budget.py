@@ -66,6 +66,22 @@ def grid_for_counting(
     return karras(n, sigma_min, sigma_max, to_zero=to_zero)
 
 
+def why_over_budget(model: Denoiser, sampler: Sampler, grid: Grid, budget: int) -> str:
+    """Return why a sampler on levels that were found for it costs over ``budget``; "" if it does not.
+
+    Its steps were counted on karras levels (:func:`grid_for_counting`).
+    """
+    if not has_cost_by_level(model, Grid((model.sigma_max, model.sigma_min))):
+        return ""
+    spent = sum(map(model.passes_at, levels_called(sampler, grid)))
+    if spent <= budget:
+        return ""
+    return (
+        f"{len(grid)} steps take {spent} evaluations at the levels found for them, more than the budget of "
+        f"{budget}; give --steps {len(grid)} in its place"
+    )
+
+
 def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
     """Return the noise level of each evaluation that a sampler makes on a grid, in order."""
     called: list[float] = []

@@ -20,7 +20,7 @@ from ..sampling.batch import HIGHEST, is_start_at_infinity, without_first_level
 from ..sampling.execution import check_executions, why_not_executable
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
-from .budget import evaluations_by_steps, most_steps_within
+from .budget import evaluations_by_steps, most_steps_within, why_over_budget
 from .cache import default_cache
 from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
@@ -248,6 +248,8 @@ def _plan_cells(
         grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fit_sampler(tuned, grid)
+        if grid and budget and not reason and schedule.needs_sampler:
+            reason = why_over_budget(model, fitted, grid, budget)
         reached = end
         if not reason and of_checkpoint and grid is not None:
             reached = "zero" if fitted.levels(grid).to_zero else "sigma_min"

@@ -20,12 +20,10 @@ from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
 from ..decoding import Decoder
 from ..denoiser import OwnSampling
 from ..label_draws import labels_for
-from ..process import VE, Process
+from ..levels import highest_finite_level
+from ..process import VE
 from .opening import error_in_words
 from .specification import USER, Specification, process_of
-
-CAP = 1e4
-"""Highest noise level to sample from, for a model whose highest level is infinite."""
 
 
 class Checkpoint(NativeDenoiser):
@@ -74,7 +72,7 @@ class Checkpoint(NativeDenoiser):
             factor=spec.factor,
             half=spec.half or None,  # type: ignore[arg-type]
             sigma_min=spec.sigma_min,
-            sigma_max=highest_finite_level(process, spec.sigma_max),
+            sigma_max=spec.sigma_max,
             infinite=math.isinf(spec.sigma_max),
             limits=spec.limits,
             kind=spec.kind,
@@ -178,14 +176,6 @@ def with_range_of_process(spec: Specification) -> Specification:
     # an end does not follow from the other end alone
     levels = {n: v for n, (far, v) in ends.items() if spec.source(n) != USER and parts - {far}}
     return replace(spec, **levels)  # type: ignore[arg-type]
-
-
-def highest_finite_level(process: Process, sigma_max: float) -> float:
-    """Return ``sigma_max``; if infinite, :data:`CAP` or a table's last finite level, the lower."""
-    if math.isfinite(sigma_max):
-        return sigma_max
-    levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
-    return min([CAP, *levels[-1:]])
 
 
 def fields_affecting_output(spec: Specification) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from samplerbench.models.process import (
     Discrete,
     Process,
     RectifiedFlow,
+    Trigonometric,
     VPLinear,
 )
 from samplerbench.samplers.types import TimedLevel
@@ -288,3 +289,13 @@ def test_native_denoiser__classes_without_a_null_label_need_labels():
     assert made.denoise(torch.zeros(1, 2), 1.0, torch.tensor([2])).tolist() == [[2.0, 2.0]]
     with pytest.raises(ValueError, match="give labels, or class_weights"):
         made.denoise(torch.zeros(1, 2), 1.0, None)
+
+
+def test_native_denoiser__an_infinite_end_of_the_process_is_capped() -> None:
+    """A run begins at sigma_max, and a step from infinity needs ``infinite``."""
+    table = Discrete(levels=(0.1, 5.0, np.inf))
+    for process, top in ((RectifiedFlow(t_max=1.0), 1e4), (Trigonometric(), 1e4), (table, 5.0)):
+        model = NativeDenoiser(
+            lambda x, t, labels: x, process, "v", name="n", event=(2,), identity="n"
+        )
+        assert model.sigma_max == top

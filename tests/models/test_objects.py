@@ -253,3 +253,19 @@ def test_from_function__a_data_set_counts_as_large_as_it_is_and_its_held_out_par
     few = from_function(lambda x, s: x, event=(2,), data=data[:5])
     with pytest.raises(ValueError, match="data has 5 samples; give at least 12"):
         few.reference().load_statistics()
+
+
+def test_from_function__a_function_with_its_own_float32_gets_float32() -> None:
+    """Its scaling of x is exact, and only its network rounds."""
+    net = torch.nn.Linear(2, 2, bias=False, dtype=torch.bfloat16)
+
+    def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        return x - sigma * net(x.bfloat16()).to(x.dtype)
+
+    x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    rounded, exact = (
+        from_function(denoise, event=(2,), network_dtype=dtype) for dtype in (None, torch.float32)
+    )
+    assert (rounded.denoise(x, 0.002, None) - denoise(x, 0.002)).abs().max() > 2 * 0.002
+    assert torch.equal(exact.denoise(x, 0.002, None), denoise(x, 0.002))
+    assert exact.identity != rounded.identity

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tuned_home import RUN, fails, invoke, retuned
+from tuned_home import RUN, cells, fails, invoke, retuned
 
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
+from samplerbench.models import make_model
 from samplerbench.results.comparison.pairing import match_cells, read_source
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import add_curves_and_slots
+from samplerbench.samplers.spec import format_spec
 
 
 @pytest.mark.slow
@@ -168,3 +170,21 @@ def test_a_run_without_tuned_rows_is_refused(home, monkeypatch, capsys):
     assert "plain has no row at a tuned schedule; make one with samplerbench tune" in fails(
         "compare plain --baseline euler --tuned", monkeypatch, capsys
     )
+
+
+def test_plan__levels_that_cost_more_than_the_budget_under_an_interval_are_skipped(home):
+    """Steps are counted on karras levels, of which fewer lie in the interval."""
+    options = {"guidance": 2, "guide": "gmm-2d", "guidance_interval": [0.5, 2]}
+    guided = make_model("gmm-2d", **options)
+    entry = next(e for e in read_tuned(Path("tuned.json")) if e.subject.sampler == "euler")
+    for top, reason in ((1.9, "4 steps take 7 evaluations"), (0.4, "")):
+        levels = (80.0, top, top / 1.1, top / 1.2, 0.0)
+        subject = entry.subject.model_copy(update={"identity": guided.identity})
+        other = entry.model_copy(update={"subject": subject, "levels": levels})
+        write_tuned(Path("guided.json"), [other])
+        (cell,) = cells(
+            models=[format_spec({"name": "gmm-2d", **options})],
+            schedules=["tuned(file='guided.json')"],
+            nfe=[4],
+        )
+        assert (cell.steps, cell.skip[: len(reason) or None]) == (4, reason)

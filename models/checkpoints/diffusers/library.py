@@ -237,7 +237,9 @@ def decoder_of(spec: Specification, opened: OpenedCheckpoint) -> Autoencoder | N
     config = home.config(CONFIG)
     parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH}
     parts |= _as_scale_and_shift(spec.decoder)
-    cls = parts.get("class", config.get("_class_name"))
+    if spec.source("decoder.class") != USER:  # a user's folder may be of another class
+        parts["class"] = config.get("_class_name", parts.get("class"))
+    cls = parts.get("class")
     if cls not in DECODERS_READ:
         raise CheckpointError(
             f"{home.path}: a decoder of the class {cls} is not read, only "

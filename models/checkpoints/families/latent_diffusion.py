@@ -2,7 +2,8 @@
 
 A U-Net with self-attention only is OpenAI's, read as in :mod:`.openai`. A U-Net that attends to embeddings is made by
 diffusers, which can convert these weights. Embeddings of classes are in the file; the user gives
-embeddings of prompts. Most files have the betas. Decoders are read from ``decoder.folder`` only.
+embeddings of prompts. Most files have the betas, and some the scale of their latents. Decoders are read from
+``decoder.folder`` only.
 
 Files: ``.ckpt`` and ``.safetensors`` with ``model.diffusion_model``. Lightning's average is taken if there is one.
 Process: the file's ``betas`` or ``alphas_cumprod``, else Stable Diffusion's betas. With a tensor ``ztsnr`` the
@@ -30,8 +31,8 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
+from ...levels import CAP
 from ...nets.adm_unet import HeadCountRule
-from ..checkpoint_denoiser import CAP
 from ..conditions import read_tables
 from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
 from ..diffusers.folder import UNET_TEXT
@@ -49,6 +50,8 @@ from .uvit import SD
 KEYS = tuple(WITHIN + key for key in OF_UNET)
 CLASSES = "cond_stage_model.embedding.weight"
 """Name of the table of class embeddings. Its last row is "no class", unless it has ImageNet's 1000."""
+SCALE = "scale_factor"
+"""Name of the multiplier of the latents, in files of trainings that measured it (``scale_by_std``)."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
 """Name of a weight that only Stable Diffusion XL has, for a pooled embedding and sizes."""
@@ -95,6 +98,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     sides = (side,) if side else LATENT_SIDES
     networks = _network_answers(opened.path, unet, arguments, context, heads)
     process, betas, source = _process_and_betas(opened, stored, context)
+    scale = {"scale": float(stored[SCALE])} if SCALE in stored else {}
     ends = range_of_betas(betas)
     if "ztsnr" in stored:
         process |= {"zero_snr": True, "cap": CAP}
@@ -109,9 +113,10 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         snap="nearest",
         **ends,
         limits=None,
+        decoder=scale,
         evidence=_evidence(context, source, sets),
         sources={
-            **dict.fromkeys(("network", "weights"), FILE),
+            **dict.fromkeys(("network", "weights", "decoder"), FILE),
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
         open={

@@ -109,6 +109,18 @@ def test_a_decoder_named_by_the_user_is_pinned_by_its_content(folder, vae, tmp_p
     assert load(folder, {"decoder.folder": str(own)}).identity != before
 
 
+def test_a_decoder_named_by_the_user_may_be_of_another_class(folder, tmp_path):
+    torch.manual_seed(0)
+    vq = diffusers.VQModel(latent_channels=2, norm_num_groups=32, scaling_factor=0.7).eval()
+    vq.save_pretrained(tmp_path)
+    decoder = load(folder, {"decoder.folder": str(tmp_path)}).decoder
+    with torch.no_grad():
+        expected = vq.decode(LATENTS / SCALE).sample
+    assert (decoder(LATENTS) - expected).abs().max() < 1e-5
+    with pytest.raises(CheckpointError, match="class AutoencoderTiny is not read"):
+        load(folder, {"decoder.folder": str(tmp_path), "decoder.class": "AutoencoderTiny"})
+
+
 def test_each_channel_can_have_its_own_scale_and_shift(folder, vae):
     """As the encoder of EDM2 says: it takes a latent to scale * latent + bias, of images in [0, 1]."""
     scale, bias = torch.tensor([0.5, 0.25]), torch.tensor([0.1, -0.3])

@@ -73,3 +73,13 @@ def test_latent_diffusion__marks_of_v_zero_snr_and_edm_count(tmp_path):
         CheckpointError, match=r"edm_vpred.sigma_max says that it was trained as EDM"
     ):
         specify_checkpoint(open_checkpoint(tmp_path / "edm.ckpt"))
+
+
+def test_latent_diffusion__the_scale_of_the_latents_in_the_file_is_the_decoders(tmp_path):
+    held = single_file(ADMUNet(**SHAPE, head_width=32), scale_factor=torch.tensor(0.9))
+    torch.save(held, tmp_path / "model.ckpt")
+    spec = specify_checkpoint(open_checkpoint(tmp_path / "model.ckpt"))
+    spec = spec.with_settings({"decoder.folder": "vae"})
+    assert spec.decoder == {"scale": pytest.approx(0.9), "folder": "vae"}
+    assert (spec.decode, spec.source("decoder")) == (True, "file")
+    assert spec.with_settings({"decoder.scale": "0.5"}).decoder["scale"] == 0.5

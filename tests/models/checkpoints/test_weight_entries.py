@@ -118,6 +118,19 @@ def test_entries_of__the_average_is_taken_and_the_other_reached(tmp_path, layout
         taken(tmp_path / "model.pt", "none")
 
 
+def test_entries_of__no_average_of_gradients_is_taken_for_one_of_weights(tmp_path):
+    zeros = [torch.zeros_like(weight) for weight in network().parameters()]
+    named = {name: torch.zeros_like(tensor) for name, tensor in RAW.items()}
+    beside = (
+        {"optimizer": {"exp_avg": zeros}},
+        {"optimizer": {"exp_avg": named, "exp_avg_sq": named}},
+        {"unet_non_ema": named, "unet_no_ema": named},
+    )
+    for others in beside:
+        torch.save({**others, "model": RAW}, tmp_path / "model.pt")
+        assert torch.equal(taken(tmp_path / "model.pt")[0], RAW["out.2.weight"])
+
+
 def test_entries_of__one_table_under_two_names_is_reached_by_both(tmp_path):
     torch.save({"model": AVERAGE, "ema_model": AVERAGE}, tmp_path / "same.pt")
     for entry in (None, "ema_model", "model"):
