@@ -18,9 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser, Kind, level_column
+from .denoiser import Denoiser, Kind, highest_finite_level, level_column
 from .label_draws import labels_for
-from .levels import highest_finite_level, nearest_indices
 from .networks import check_call, check_shape, check_tensor, copy_to_device
 from .process import VE, Discrete, FloatArray, Process
 
@@ -372,9 +371,12 @@ class NativeDenoiser(Denoiser):
         """Return trained times, nearest to ``time`` or ``level``; ``time`` if all are allowed."""
         if self.times is None:
             return time
-        if self.nearest == "level":
-            return self.times[nearest_indices(self.process.level(self.times), level)]
-        return self.times[nearest_indices(self.times, time)]
+        by_level = self.nearest == "level"
+        choices = self.process.level(self.times) if by_level else self.times
+        wanted = level if by_level else time
+        after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
+        is_before = wanted - choices[after - 1] <= choices[after] - wanted
+        return self.times[np.where(is_before, after - 1, after)]
 
     def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
         """Return ``labels``; if None and the model has labels, "no label" for each row.

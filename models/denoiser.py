@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from .decoding import Decoder, decode_in_batches
 
 if TYPE_CHECKING:
     from .loaders.user_files import FilesRead
+    from .process import Process
     from .reference import Moments, Reference
 
 
@@ -270,6 +272,18 @@ class Bound:
     def take(self, rows: Tensor) -> Bound:
         """Return the denoiser of a batch with only ``rows``, int64 indices that may repeat."""
         return replace(self, labels=None if self.labels is None else self.labels[rows])
+
+
+CAP = 1e4
+"""Highest noise level to sample from, for a model whose highest level is infinite."""
+
+
+def highest_finite_level(process: Process, sigma_max: float) -> float:
+    """Return ``sigma_max``; if infinite, :data:`CAP` or a table's last finite level, the lower."""
+    if math.isfinite(sigma_max):
+        return sigma_max
+    levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
+    return min([CAP, *levels[-1:]])
 
 
 def innermost_model(model: Denoiser) -> Denoiser:

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
 from ..decoding import Decoder
-from ..denoiser import OwnSampling
+from ..denoiser import OwnSampling, highest_finite_level
 from ..label_draws import labels_for
-from ..levels import highest_finite_level
 from ..process import VE
 from .opening import error_in_words
 from .specification import USER, Specification, process_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...levels import CAP
+from ...denoiser import CAP
 from ..opening import CheckpointError
 from ..processes import edm_fields
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
-from ...levels import CAP
+from ...denoiser import CAP
 from ...nets.adm_unet import HeadCountRule
 from ..conditions import read_tables
 from ..diffusers.calls import CONVENTIONS, PROMPT, CalledNetwork, scalars_of
