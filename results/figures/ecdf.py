@@ -49,7 +49,8 @@ def ecdf(
     or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, down to the
     metric's floor. Without a floor, they end at the smallest positive value. They start at the
     median over curves of a curve's largest value, since one diverged curve must not set easy
-    targets for all others. If the end is no lower, they start at the largest value. Without ``metric``, the first of :data:`METRICS` that has values is drawn.
+    targets for all others. If the end is no lower, they start at the largest value. Without
+    ``metric``, the first of :data:`METRICS` that has values is drawn.
     Raises a ValueError if no row has ``metric`` above 0 and ``cost``, or higher values are better.
     """
     metric = metric or default_metric(table)

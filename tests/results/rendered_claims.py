@@ -261,7 +261,9 @@ def check_table(problem, said):
         problem.check_better_than_euler(int(budget), problem.curve(label))
 
     said = take(
-        r"(?m)^(\d+)(?: one step)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler[^¦]* ¦", said, better
+        r"(?m)^(\d+)(?: one step)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler[^¦]* ¦",
+        said,
+        better,
     )
     cost = {"evaluations": "nfe", "ms": "ms_per_sample"}
     for unit, lines in re.findall(r"(?m)^FRONT (\w+)\n((?:.+\n)*)", said):

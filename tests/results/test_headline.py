@@ -138,7 +138,9 @@ def test_headline_of_problem__a_curve_that_diverged_later_needs_more_than_was_tr
     frame.loc[gone, ["nfe", "fd_conv", "fd_conv_se", "fid_proxy_floor"]] = None
     found = headline_table(ResultTable.typed(frame)).set_index("curve")
     assert found.loc["lost", ["shown", "flag", "verdict"]].tolist() == ["> 80", "", "worse"]
-    assert 19 < found.loc["between", "nfe_to_floor"] <= 20, "not before the budget where it diverged"
+    assert 19 < found.loc["between", "nfe_to_floor"] <= 20, (
+        "not before the budget where it diverged"
+    )
     assert found.index[0] == "good"
 
 
