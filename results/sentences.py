@@ -60,7 +60,7 @@ def lead_sentences(findings: Findings, crossings: pd.DataFrame) -> tuple[str, ..
     if best is None:
         if all(are_all_alike(best, findings.quantity.name) for best in findings.best):
             return ("At these budgets all samplers give the same result.",)
-        against = findings.best[0].against
+        against = label_of_curve(findings.baseline)
         return (f"At these budgets no sampler is better than {against}, and others are its equal.",)
     sentences = (
         _sentence_of_advice(best, findings.quantity),

@@ -53,13 +53,15 @@ def typical_error(distances: Array, apart: float) -> TypicalError:
 
     ``apart`` is the RMS distance between the endpoints of two different latents. Distances below
     :data:`EXACT` times ``apart`` are raised to that product, so that their logarithms are finite.
+    ``value`` is 0 if all distances that count are 0.
     """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
     winsorised = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
     influence = (winsorised - winsorised.mean()) / (1 - 2 * TRIM)
-    value = float(np.exp(ordered[cut : n - cut].mean()))
+    is_zero = np.sort(distances)[n - 1 - cut] == 0
+    value = 0.0 if is_zero else float(np.exp(ordered[cut : n - cut].mean()))
     return TypicalError(value, influence, n - 2 * cut - 1)
 
 

@@ -33,12 +33,12 @@ class BestRow:
     """Row with the best value at one budget, whether or not it is significantly the best.
 
     Attributes:
-        against: name of the baseline for sentences.
+        against: name for sentences of the baseline's curve that the row is compared with.
         baseline: row of the baseline that the row is compared with; None if there is none.
         standing: standing of the row against the baseline (:data:`Standing`).
         rivals: other curves at the budget that the row is not shown to be better than.
         ties: rows of the rivals, one for each.
-        all_better: True if the row and each rival are shown to be better than the baseline.
+        all_better: True if the row and each rival are shown to be better than one baseline row.
         others: number of other curves at the budget.
         refusal: reason why the row cannot be compared with any other at the budget; "" if it can.
         flagged: True if the interval of the row or the baseline is flagged.
@@ -203,17 +203,20 @@ def _best_row(
         reasons.append(judgement.reason if (judgement := group.judgement(entry, first)) else "")
     record = row if first.is_of(baseline) else against and against.record
     rivals = {entry.curve: entry for entry in ties}
-    level = [lines.get(entry) for entry in (first, *ties)]
+    level = [
+        item[1].verdict if item and item[0].baseline is against else ""
+        for item in map(lines.get, (first, *ties))
+    ]
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
         budget=budget,
         row=row,
-        against=label_of_curve(baseline),
+        against=label_of_curve(text(record, "curve") if record else baseline),
         baseline=record,
         standing=_standing_of_row(group, first, others, judged, baseline),
         rivals=tuple(rivals),
         ties=tuple(entry.record for entry in rivals.values()),
-        all_better=all(item is not None and item[1].verdict == "better" for item in level),
+        all_better=all(verdict == "better" for verdict in level),
         others=len({entry.curve for entry in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
         flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),

@@ -32,6 +32,8 @@ from ..text import Z95, Interval, format_number
 from ..values import number, rows_as_dicts, text
 from .significance import LEVEL, Evidence, claim
 
+DIVERGED = 1e200
+"""Value of a diverged row."""
 NEGLIGIBLE = 0.1
 """Share of the tolerance to which smaller values are raised before taking logarithms."""
 
@@ -50,7 +52,8 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns :data:`COLUMNS`. ``nfe_to_floor`` has the 95 % interval ``low`` to ``high``. It lies
         between the least and the most nfe tried, ``smallest`` and ``largest``. It is inf if
-        ``largest`` is too small. ``shown`` is the number as text, ``flag`` why to distrust it.
+        ``largest`` is too small. A diverged row is beyond every tolerance, and was tried at its
+        budget. ``shown`` is the number as text, ``flag`` why to distrust it.
         ``verdict`` is "worse" if a curve is shown to need more than the first curve of its model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
@@ -113,7 +116,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
-    finished = finished.loc[finished["nfe"] > 0].sort_values("nfe", kind="stable")
+    finished = finished.loc[finished["nfe"] > 0]
     if not len(finished):
         return []
     fewest = rows_as_dicts(finished.sort_values("samples", kind="stable").head(1))[0]
@@ -122,8 +125,11 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     same = {name: text(fewest, name) for name in ("model", "estimator")}
     same |= {"samples": int(number(fewest, "samples") or 0), "tolerance": tolerance}
-    lines = []
-    for curve, points in finished.groupby("curve", sort=False):
+    lost = rows.loc[(rows["status"] == "diverged") & rows["slot"].notna()]
+    lost = lost.assign(nfe=lost["slot"].astype(float), fd_conv=DIVERGED, fd_conv_se=0.0)
+    tried = pd.concat([finished, lost]).sort_values("nfe", kind="stable")
+    lines, lost_curves = [], []
+    for curve, points in tried.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
         records = rows_as_dicts(points)
@@ -132,12 +138,17 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
         line = {**same, "curve": str(curve), "smallest": nfe[0], "largest": nfe[-1]}
         line |= {"nfe_to_floor": cross.value, "low": cross.low, "high": cross.high}
         line["shown"] = crossing_in_words(cross, nfe[0], nfe[-1])
-        line["flag"] = next(filter(None, (interval_flag(row, "fd_conv") for row in records)), "")
+        is_lost = records[-1]["status"] == "diverged"  # which needs no interval
+        flags = () if is_lost else (interval_flag(row, "fd_conv") for row in records)
+        line["flag"] = next(filter(None, flags), "")
+        lost_curves += [str(curve)] * is_lost
         lines.append(line)
     lines.sort(key=lambda line: (line["nfe_to_floor"], line["low"], line["high"]))
     level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
     for line in lines:
         line["verdict"] = claim(_evidence_from_intervals(lines[0], line), level)
+        if line["curve"] in lost_curves and lines[0]["nfe_to_floor"] <= line["largest"]:
+            line["verdict"] = "worse"
     lines[0]["verdict"] = ""
     return lines
 

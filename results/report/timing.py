@@ -82,7 +82,7 @@ def timing_of(
     columns = {name for name in OPTIONAL if any(row.get(name) for row in records)}
     if any(line.spread for line in lines):
         columns.add("spread")
-    against = "" if base is None or len(lines) == 1 else label_of_curve(baseline)
+    against = "" if base is None or len(lines) == 1 else label_of_curve(entries[base].curve)
     names = (text(row, "timing_device_name") or text(row, "device") for row in records)
     device = ", ".join(filter(None, dict.fromkeys(names)))
     return Timing(budget, device, tuple(lines), frozenset(columns), against)

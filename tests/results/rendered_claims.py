@@ -213,7 +213,7 @@ def check_sentences(problem, said):
         lambda at, curve: problem.check_use(int(at), curve),
     )
     said = take(
-        r"at ([\d, and]+) NFE \(better than Euler\)",
+        r"at ([\d, and]+) NFE \(better than Euler[^)]*\)",
         said,
         lambda at: [
             problem.check_better_than_euler(b, text(problem.lowest(b), "curve"))
@@ -228,8 +228,8 @@ def check_sentences(problem, said):
 
 
 CLAIM = re.compile(
-    r"; (?:(it) is|(both) are|(all) are|(.+?) is) (?:at least (\d+) times [\w ]+ than Euler, "
-    r"allowing for the 95 % intervals|better than Euler) \("
+    r"; (?:(it) is|(both) are|(all) are|(.+?) is) (?:at least (\d+) times [\w ]+ than Euler(?: · [^,(]+)?, "
+    r"allowing for the 95 % intervals|better than Euler(?: · [^(]+?)?) \("
 )
 
 
@@ -261,7 +261,9 @@ def check_table(problem, said):
         problem.check_better_than_euler(int(budget), problem.curve(label))
 
     said = take(
-        r"(?m)^(\d+)(?: one step)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler ¦", said, better
+        r"(?m)^(\d+)(?: one step)? ¦ ([^¦]+?) ¦ [^¦]* ¦ [^¦]* ¦ better than Euler[^¦]* ¦",
+        said,
+        better,
     )
     cost = {"evaluations": "nfe", "ms": "ms_per_sample"}
     for unit, lines in re.findall(r"(?m)^FRONT (\w+)\n((?:.+\n)*)", said):

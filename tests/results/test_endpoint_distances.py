@@ -81,6 +81,16 @@ def test_summed__exact_samples_are_exact_but_for_flips_that_are_not_seen():
     assert found.high == pytest.approx(np.sqrt(1.96 * 2.5 / 100), rel=1e-4)
 
 
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_summed__the_typical_error_of_exact_samples_is_0_as_their_mean_square_is(apart):
+    """Of endpoints that are all equal, it was the smallest number of the machine."""
+    assert summarise_distances(np.zeros(100), apart, "typical") == (0.0, 0.0, 0.0, 0.0)
+    flipped = np.r_[np.zeros(90), np.ones(10)]
+    assert summarise_distances(flipped, apart, "typical").value == 0.0
+    flipped[:50] = 0.1
+    assert summarise_distances(flipped, apart, "typical").value > 0
+
+
 def test_carried_by_few__one_flip_is_named():
     e = np.full(256, 0.01)
     assert why_carried_by_few(e) == ""

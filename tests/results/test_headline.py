@@ -127,6 +127,23 @@ def test_rows_without_what_it_takes_are_left_out():
     assert not len(headline_table(table({"a": [None] * 5})))
 
 
+@pytest.mark.parametrize("flag", ["", "few"])
+def test_headline_of_problem__a_curve_that_diverged_later_needs_more_than_was_tried(flag):
+    """Its diverged rows counted as not tried: it "may need as few", with "> 5"."""
+    curves = {"good": [0.1, 0.01, 0, 0, 0], "lost": [0.1] * 5, "between": [0.01, 0.01, 0.01, 0, 0]}
+    frame = table(curves, fd_conv_flag=flag).frame
+    gone = (frame["sampler"] == "lost") & (frame["budget"] > 5)
+    gone |= (frame["sampler"] == "between") & (frame["budget"] == 10)
+    frame.loc[gone, "status"] = "diverged"
+    frame.loc[gone, ["nfe", "fd_conv", "fd_conv_se", "fid_proxy_floor"]] = None
+    found = headline_table(ResultTable.typed(frame)).set_index("curve")
+    assert found.loc["lost", ["shown", "flag", "verdict"]].tolist() == ["> 80", "", "worse"]
+    assert 19 < found.loc["between", "nfe_to_floor"] <= 20, (
+        "not before the budget where it diverged"
+    )
+    assert found.index[0] == "good"
+
+
 def test_headline_of_problem__names_curves_as_the_rest_of_the_page_does():
     """The seeds differ between the two estimators of a model, but not within either."""
     parts = [

@@ -167,6 +167,14 @@ def test_timing_of__compares_with_the_baseline_of_the_report(tmp_path):
         assert alone == [baseline]
 
 
+def test_timing_of__names_the_schedule_of_the_baseline_among_several(tmp_path):
+    run = make_run(tmp_path / "run")
+    for schedule, ms in (("karras", 1.0), ("uniform_lambda", 2.0)):
+        add(run, "euler", influence=np.arange(8.0), times=[ms] * 8, schedule=schedule)
+    ((_, rows),) = comparable_parts(load(run.path).frame)
+    assert timing_of(rows, {"": run.path}).against == "Euler · karras"
+
+
 def test_load__uses_copied_rows_once(tmp_path, caplog):
     table = ResultTable.of([row("euler", 5, 1.0), row("heun", 5, 2.0)])
     table.to_csv(tmp_path / "a.csv")

@@ -198,6 +198,16 @@ def test_labels__no_two_samplers_share_one():
     assert not set(LABELS.values()) & set(LABELS)
 
 
+def test_lead_sentences__the_schedule_of_the_baseline_is_named_among_several():
+    """Euler on another schedule may be nearer than the one that the best row is compared with."""
+    own, other = {"schedule": "karras"}, {"schedule": "uniform_lambda"}
+    rows = [row("euler", 90.0, **own), row("euler", 60.0, **other)]
+    (first,) = said(*rows, row("heun", 10.0, **own), row("heun", 30.0, **other))
+    assert "closer to the data than Euler · karras, " in first
+    (first,) = said(*rows, row("heun", 10.0, **own), row("heun", 10.1, **other))
+    assert "are level; Heun · karras is at least" in first, "each has another baseline"
+
+
 def test_the_way_to_the_floor_is_that_of_the_headline(tmp_path):
     run = make_run(tmp_path)
     for sampler, scale in (("euler", 1.0), ("heun", 0.1)):

@@ -25,7 +25,7 @@ def rows_of(model, sampler, errors, status="ok", **fields):
 TABLE = ResultTable.of(
     [
         *rows_of("a", "euler", (1.0, 0.1, 0.01)),
-        *rows_of("a", "heun", (0.1, 0.01, 0.0001)),
+        *rows_of("a", "heun", (1.0, 0.01, 0.0001)),
         *rows_of("b", "heun", (0.01, 0.001, 0.0001)),
         *rows_of("a", "ddpm", (None, None, None)),
         *rows_of("b", "lms", (None, None, None), status="failed"),
@@ -54,7 +54,7 @@ def test_costs_to_targets__a_failed_or_missing_row_reaches_nothing():
 def test_ecdf_and_profile__ends_of_the_lines_are_the_shares():
     assert drawn(ecdf(TABLE), 1) == pytest.approx({"heun": 1, "euler": 21 / 82, "lms": 0})
     ends = [drawn(profile(TABLE), end) for end in (0, 1)]
-    assert ends[0] == pytest.approx({"heun": 1, "euler": 1 / 82, "lms": 0})
+    assert ends[0] == pytest.approx({"heun": 1, "euler": 11 / 82, "lms": 0})
     assert ends[1] == drawn(ecdf(TABLE), 1)
 
 
@@ -64,6 +64,25 @@ def test_costs_to_targets__a_floor_is_the_smallest_target():
     assert [int((costs["euler"] == n).sum()) for n in (5, 10, 20)] == [1, 20, 20]
 
 
+@pytest.mark.parametrize("others", [("heun", "ddim"), ("heun",)])
+def test_costs_to_targets__a_diverged_curve_sets_no_easy_targets_for_the_others(others):
+    """From its value of 3e28 down, nine targets in ten are no task."""
+    rows = [line for name in others for line in rows_of("a", name, (1.0, 0.1, 0.01))]
+    rows += rows_of("a", "lms", (3e28, 0.1, 0.0001))
+    costs, _ = costs_to_targets(ResultTable.of(rows), "typical_error", "nfe")
+    assert {name: np.isfinite(costs[name]).sum() for name in others} == dict.fromkeys(others, 21)
+    assert min(costs["lms"]) == 10
+
+
+def test_costs_to_targets__an_exact_curve_leaves_the_others_their_targets():
+    rows = [*rows_of("a", "euler", (1.0, 0.1)), *rows_of("a", "ddim", (1e-4, 1e-4))]
+    costs, _ = costs_to_targets(ResultTable.of(rows), "typical_error", "nfe")
+    assert np.isfinite(costs["euler"]).sum() == 11
+    exact = [*rows_of("a", "euler", (1.0, 0.1)), *rows_of("a", "ddim", (0.0, 0.0))]
+    costs, _ = costs_to_targets(ResultTable.of(exact), "typical_error", "nfe")
+    assert all(np.isfinite(some).all() for some in costs.values())
+
+
 def test_write_figures__one_of_each_kind_for_all_models(tmp_path):
     TABLE.to_csv(tmp_path / "table.csv")
     kinds = ["ecdf", "profile"]
@@ -71,7 +90,7 @@ def test_write_figures__one_of_each_kind_for_all_models(tmp_path):
     assert [path.name for path in paths] == ["ecdf-typical_error.svg", "profile-typical_error.svg"]
     with pytest.raises(ValueError, match="nothing to draw of ecdf"):
         write_figures(tmp_path / "table.csv", tmp_path, kinds=["ecdf"], metrics=["kid"])
-    with pytest.raises(ValueError, match="no finished row has kid and nfe"):
+    with pytest.raises(ValueError, match="no finished row has kid above 0 and nfe"):
         ecdf(TABLE, "kid")
 
 

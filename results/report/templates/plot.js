@@ -63,14 +63,14 @@
     return { words, leaders };
   }
 
-  // Ticks at few whole-numbered values; else at 1, 2, 5 times powers of ten, or at the powers alone.
+  // Ticks at few whole-numbered values; else at 1, 2, 5 times powers of ten, at the powers alone, or at each nth power.
   function ticksOf(values, zero = null) {
     const known = [...new Set(values.filter((value) => value > 0))].sort((a, b) => a - b);
     if (!known.length) return {};
     if (zero === null && known.length <= 8 && known.every((value, i) => Number.isInteger(value) && (!i || value > 1.25 * known[i - 1]))) return { tickvals: known };
     const lowest = Math.min(...known), highest = Math.max(...known), from = Math.floor(Math.log10(lowest)), to = Math.ceil(Math.log10(highest));
-    const ticks = [];
-    for (let power = from; power <= to; power++) for (const digit of to - from > 4 ? [1] : [1, 2, 5]) ticks.push(digit * 10 ** power);
+    const ticks = [], every = Math.ceil((to - from) / 12) || 1;
+    for (let power = Math.ceil(from / every) * every; power <= to; power += every) for (const digit of to - from > 4 ? [1] : [1, 2, 5]) ticks.push(digit * 10 ** power);
     const tickvals = ticks.filter((tick) => tick >= lowest / (zero === null ? 2 : 1.2) && tick <= highest * 2);
     const ticktext = tickvals.map((tick) => (tick >= 1e5 || tick < 1e-3 ? tick.toExponential(0) : String(Number(tick.toPrecision(1)))));
     return zero === null ? { tickvals, ticktext } : { tickvals: [zero, ...tickvals], ticktext: ["0", ...ticktext] };
