@@ -32,6 +32,8 @@ METRICS = ("typical_error", "fd_conv", "fid_proxy", "rmse")
 """Metrics of which the first with values is the default."""
 TARGETS = 41
 """Number of targets for each model and estimator."""
+ASTRAY = 10.0
+"""Most that a diverged curve raises the largest target, as a multiple of the median curve's value."""
 BEYOND = 1.12
 """Ratio of the axis's end to the largest number, so that the last step is seen."""
 
@@ -46,11 +48,10 @@ def ecdf(
     """Draw the share of (model, target) pairs that each curve reaches, against the cost.
 
     A curve reaches a target with the cheapest row whose ``metric`` is at most the target. A missing
-    or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, down to the
-    metric's floor. Without a floor, they end at the smallest positive value. They start at the
-    median over curves of a curve's largest value, since one diverged curve must not set easy
-    targets for all others. If the end is no lower, they start at the largest value. Without
-    ``metric``, the first of :data:`METRICS` that has values is drawn.
+    or failed row reaches nothing. A model's targets are evenly spaced in the logarithm, from its
+    largest value of the metric, at most :data:`ASTRAY` times the median curve's, to the metric's
+    floor. Without a floor, they end at the smallest positive value. Without ``metric``, the first
+    of :data:`METRICS` that has values is drawn.
     Raises a ValueError if no row has ``metric`` above 0 and ``cost``, or higher values are better.
     """
     metric = metric or default_metric(table)
@@ -111,7 +112,7 @@ def costs_to_targets(table: TypedTable, metric: str, cost: str) -> tuple[Costs, 
         worst = rows.loc[values > 0].groupby("curve")[metric].max().sort_values().to_numpy(float)
         floor = floor_of(metric, rows_as_dicts(rows))
         lowest = min(floor[0], worst[-1]) if floor else values[values > 0].min()
-        highest = median if (median := worst[(len(worst) - 1) // 2]) > lowest else worst[-1]
+        highest = max(lowest, min(worst[-1], ASTRAY * worst[len(worst) // 2]))
         targets = np.geomspace(highest, lowest, TARGETS) * (1 + 1e-9)  # rounding
         spent = np.where(values[:, None] <= targets, rows[cost].to_numpy(float)[:, None], math.inf)
         names = rows["curve"].to_numpy(str)
@@ -140,8 +141,7 @@ def _draw_shares(
     known = [n for some in numbers.values() for n in some[np.isfinite(some)].tolist()]
     right = max(known) * BEYOND
     figure, (axes,) = sheet_with_panels(width, HEIGHT[width], 1)
-    ylabel = "Share of targets\nup to the median curve's largest value"
-    axes.set(title=titles[0], xlabel=titles[1], ylabel=ylabel, xscale="log")
+    axes.set(title=titles[0], xlabel=titles[1], ylabel="Share of targets", xscale="log")
     axes.set(xlim=(min(known), right), ylim=(0, 1.01))
     axes.xaxis.set_major_locator(FixedLocator(spaced_ticks(known, 0.08)))
     axes.xaxis.set_minor_locator(NullLocator())

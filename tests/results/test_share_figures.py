@@ -25,7 +25,7 @@ def rows_of(model, sampler, errors, status="ok", **fields):
 TABLE = ResultTable.of(
     [
         *rows_of("a", "euler", (1.0, 0.1, 0.01)),
-        *rows_of("a", "heun", (1.0, 0.01, 0.0001)),
+        *rows_of("a", "heun", (0.1, 0.01, 0.0001)),
         *rows_of("b", "heun", (0.01, 0.001, 0.0001)),
         *rows_of("a", "ddpm", (None, None, None)),
         *rows_of("b", "lms", (None, None, None), status="failed"),
@@ -54,7 +54,7 @@ def test_costs_to_targets__a_failed_or_missing_row_reaches_nothing():
 def test_ecdf_and_profile__ends_of_the_lines_are_the_shares():
     assert drawn(ecdf(TABLE), 1) == pytest.approx({"heun": 1, "euler": 21 / 82, "lms": 0})
     ends = [drawn(profile(TABLE), end) for end in (0, 1)]
-    assert ends[0] == pytest.approx({"heun": 1, "euler": 11 / 82, "lms": 0})
+    assert ends[0] == pytest.approx({"heun": 1, "euler": 1 / 82, "lms": 0})
     assert ends[1] == drawn(ecdf(TABLE), 1)
 
 
@@ -64,13 +64,13 @@ def test_costs_to_targets__a_floor_is_the_smallest_target():
     assert [int((costs["euler"] == n).sum()) for n in (5, 10, 20)] == [1, 20, 20]
 
 
-@pytest.mark.parametrize("others", [("heun", "ddim"), ("heun",)])
-def test_costs_to_targets__a_diverged_curve_sets_no_easy_targets_for_the_others(others):
+def test_costs_to_targets__a_diverged_curve_sets_no_easy_targets_for_the_others():
     """From its value of 3e28 down, nine targets in ten are no task."""
+    others = ("heun", "ddim")
     rows = [line for name in others for line in rows_of("a", name, (1.0, 0.1, 0.01))]
     rows += rows_of("a", "lms", (3e28, 0.1, 0.0001))
     costs, _ = costs_to_targets(ResultTable.of(rows), "typical_error", "nfe")
-    assert {name: np.isfinite(costs[name]).sum() for name in others} == dict.fromkeys(others, 21)
+    assert {name: np.isfinite(costs[name]).sum() for name in others} == dict.fromkeys(others, 25)
     assert min(costs["lms"]) == 10
 
 
