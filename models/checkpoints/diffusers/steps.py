@@ -56,11 +56,13 @@ class SchedulerSteps(NamedTuple):
         times: native times of the network at these levels.
         end: level at which the last step ends; ``levels[-1]`` if that step does not change the
             state.
+        begin: level at which the scheduler begins; ``levels[0]`` unless that is cut to ``sigma_max``.
     """
 
     levels: tuple[float, ...]
     times: tuple[float, ...]
     end: float
+    begin: float
 
     @property
     def levels_to_end(self) -> tuple[float, ...]:
@@ -105,10 +107,11 @@ def steps_of(spec: Specification, count: int) -> SchedulerSteps:
         levels, times = _steps_of_distillation(spec, process, count)
     else:
         levels, times = _steps_in_table(spec, kind, process, count)
+    begin = float(levels[0])
     levels = [min(float(level), spec.sigma_max) for level in levels]
     network_times = process.t_of(np.asarray(levels)) if times is None else times
     end = _end_level(spec, process, levels[-1])
-    return SchedulerSteps(tuple(levels), tuple(map(float, network_times)), end)
+    return SchedulerSteps(tuple(levels), tuple(map(float, network_times)), end, begin)
 
 
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
@@ -151,8 +154,10 @@ def check_start(spec: Specification, steps: SchedulerSteps) -> None:
     """Raise a ValueError if the scheduler begins at a level above ``sigma_max``.
 
     An infinite level is none to refuse, if the prediction has a limit there and the user gave no ``sigma_max``.
+    On a flow it counts as the level of the last time, which is pure noise.
     """
-    first = float(process_of(spec).level(steps.times[0]))
+    process = process_of(spec)
+    first = min(steps.begin, float(process.level(process.t_max)))
     by_user = spec.source("sigma_max") == USER
     limit = spec.prediction != "eps" and math.isinf(first) and not by_user
     if steps.levels[0] == spec.sigma_max < first / 1.001 and not limit:
@@ -263,7 +268,7 @@ def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int)
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return ``count`` falling levels at shifted times of a flow; time 1 has ``sigma_max``.
+    """Return ``count`` falling levels at shifted times of a flow; time 1 has an infinite level.
 
     Without a dynamic shift, the library shifts the last time twice, unless the pipeline gives the times.
     """
@@ -276,7 +281,7 @@ def _flow_levels(spec: Specification, process: Process, count: int) -> list[floa
     times = _shift_times(np.linspace(1, last, count), shift)
     if (terminal := settings.get("shift_terminal")) and times[-1] < 1:
         times = 1 - (1 - times) * (1 - terminal) / (1 - times[-1])
-    return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
+    return [math.inf if t >= 1 else float(process.level(float(t))) for t in times]
 
 
 def own_shift(spec: Specification) -> float | None:

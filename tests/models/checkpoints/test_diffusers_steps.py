@@ -189,6 +189,20 @@ def test_own_sampling__a_lower_sigma_max_is_not_told_the_time_of_a_higher_level(
         own_sampling(spec, 8)
 
 
+@each(
+    "kind",
+    ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"],
+)
+def test_own_sampling__levels_by_a_formula_do_not_begin_at_a_lower_sigma_max(tmp_path, kind):
+    spec = spec_of(pipeline(tmp_path, {"_class_name": kind}))
+    first = own_sampling(spec, 4).levels[0]
+    assert own_sampling(spec.with_settings({"sigma_max": "10000"}), 4).levels[0] == first
+    lower = spec.with_settings({"sigma_max": "40"})
+    assert native_levels(lower, 4)[0] == 40
+    with pytest.raises(ValueError, match=f"{kind}: it begins at a noise level above sigma_max=40"):
+        own_sampling(lower, 4)
+
+
 def test_own_sampling__kdpm2_has_a_time_for_each_level_between(tmp_path):
     own = own_sampling(spec_of(pipeline(tmp_path, {"_class_name": "KDPM2DiscreteScheduler"})), 15)
     seen: list[float] = []
