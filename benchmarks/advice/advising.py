@@ -36,7 +36,6 @@ from .distribution import measure_distances
 from .exports import LIBRARIES
 from .leader_fits import fit_leaders, share_for_fits
 from .measuring import (
-    FIRST,
     RULE,
     ConvergedEndpoints,
     MeasurementStore,
@@ -83,8 +82,6 @@ def _digest_of_code_files() -> str:
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
-LEAST = 20
-"""Number of configurations in the smallest race that is worth its time."""
 RATED = 8
 """Batch size at which the rate is measured, about as in the first rounds of a race."""
 SHARE_OF_SCORES = 0.4
@@ -195,9 +192,7 @@ def _budgets_of(
 
 def _check_time(run: AdviceRun) -> None:
     """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
-    exact = run.request.model.kind != "denoiser"
-    solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
-    needed = (solved + sum(run.budgets) * (LEAST * FIRST + 3 * 32)) / run.rate
+    needed = run.least_seconds(run.budgets)
     if needed > run.clock.seconds_until(COMPARED):  # loading the model can take long
         raise ValueError(
             f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,10 @@ from .run import AdviceRun, BudgetResult, Late, OutOfTime
 from .tasks import probe_model, search_auto_rule
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time up to which ``auto`` is searched: for all budgets together, for one."""
+"""Shares of the time up to which searches of ``auto`` start: for all budgets together, for one.
+
+Searches are broken off at the second, or earlier if the first race needs the time.
+"""
 SCREENED = 0.6
 """Largest share of a race's time for its first round."""
 PROBED = 3000
@@ -74,7 +78,12 @@ def _budgets_with_auto_rule(run: AdviceRun, budgets: Sequence[int], until: float
     if request.only:
         return set()
     tasks = [request.task(search_auto_rule, n // request.model.passes) for n in budgets]
-    outcomes = dict(run.executor.map(tasks, run.world, wanted=lambda _: not late()))
+    outcomes: dict[int, object] = {}
+    first = run.least_seconds(run.budgets[:1]) / 60 / run.clock.minutes
+    end = min(run.share_of_total(FITTED_LATE), run.races_end_share - first)
+    with suppress(OutOfTime), run.clock.raise_when_over(end):
+        for n, outcome in run.executor.map(tasks, run.world, wanted=lambda _: not late()):
+            outcomes[n] = outcome
     for n, budget in enumerate(budgets):
         outcome = outcomes.get(n, Failure("late", "there was no time to search its settings"))
         run.without_auto.pop(budget, None)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..running.executors import Executor, Failure
 from ..scoring.feature_references import CARD
+from .measuring import FIRST, RULE
 from .tasks import SamplingTask
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ RACED = (0.5, 0.85)
 """Least and largest share of the time at which races end; the least excludes the start-up."""
 OVER = 0.3
 """Share of the time from the planned end of the races to ``COMPARED`` that races may overrun."""
+LEAST = 20
+"""Number of configurations in the smallest race that is worth its time."""
 ENTRIES = 7
 """Approximate number of configurations that are scored at a budget."""
 
@@ -68,7 +71,7 @@ class Clock:
     def raise_when_over(self, share: float) -> Iterator[None]:
         """Interrupt the block with :class:`OutOfTime` once a share of the time limit is over.
 
-        Only the main thread can be interrupted. In other threads the block runs to its end.
+        Only the main thread can be interrupted. In other threads the block runs to its end. Blocks can be nested.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -77,13 +80,16 @@ class Clock:
         def ring(_number: int, _frame: Any) -> None:
             raise OutOfTime
 
-        before = signal.signal(signal.SIGALRM, ring)
+        before, begun = signal.signal(signal.SIGALRM, ring), time.monotonic()
+        outer, _ = signal.setitimer(signal.ITIMER_REAL, max(self.seconds_until(share), 1e-3))
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(self.seconds_until(share), 1e-3))
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            if outer:
+                left = begun + outer - time.monotonic()
+                signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
 
 
 GENEROUS, SHORTEST = 20.0, 60.0
@@ -129,6 +135,12 @@ class AdviceRun:
     def share_of_total(self, share: float) -> float:
         """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
         return self.started + (1 - self.started) * share
+
+    def least_seconds(self, budgets: Sequence[int]) -> float:
+        """Return seconds for endpoints, and the smallest useful races at ``budgets`` with scores."""
+        exact = self.request.model.kind != "denoiser"
+        solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
+        return (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / self.rate
 
     @property
     def races_end_share(self) -> float:

@@ -98,12 +98,14 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 def most_steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
     """Return the largest number of steps that cost at most ``budget``; None if one step costs more.
 
-    ``cost`` maps a number of steps to evaluations, and must not fall. If it stops rising within the
+    ``cost`` maps a number of steps to evaluations, and may fall over at most three steps. If it stops rising within the
     budget, the result is ``budget`` + 1. Raises a ValueError for a cost that still rises where more
     than 10,000 and at least 64 (``budget`` + 1) steps fit.
     """
     most = budget + 1  # an analytic first step costs nothing
     n = bisect_right(range(1, most + 1), budget, key=cost)
+    # with more steps, fewer of pndm's first evaluations can be in an interval of guidance
+    n = max((k for k in range(n + 1, min(n + 4, most)) if cost(k) <= budget), default=n)
     if n == most:  # a sampler may skip evaluations; one of constant cost has enough steps
         more = next((most << k for k in range(1, 7) if cost(most << k) > budget), most << 6)
         while cost(more // 2) < cost(more) <= budget:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..quantities import Summary
-from ..text import Z95
+from .significance import half_width_95
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ TRIM = 0.2
 IMAGINARY_FLIPS = 2.5
 """Number of unseen flips in the upper end of the interval of a mean square."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
-"""Fewest samples that may carry half of a mean square with a valid interval: min(20, 0.25 n)."""
+"""Fewest samples that may carry half of a mean square with a valid interval: min(20, 0.25 n), at least 2."""
 EXACT = 1e-12
 """Share of the distance between two endpoints to which smaller distances are raised."""
 
@@ -91,8 +91,7 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
         if n < 2:
             return DistanceSummary(value, math.nan, math.nan, math.nan)
         spread = float(influence.std(ddof=1)) / math.sqrt(n)
-        # in parentheses: Student's quantile over the normal one, to first order in 1 / df
-        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(df, 1))))
+        factor = math.exp(half_width_95(max(df, 1)) * spread)
         return DistanceSummary(value, value * spread, value / factor, value * factor)
     squares = np.square(distances)
     q = float(squares.mean())
@@ -101,7 +100,8 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
         return DistanceSummary(value, math.nan, math.nan, math.nan)
     spread = float(squares.std(ddof=1)) / math.sqrt(n)
     unseen = IMAGINARY_FLIPS * largest_flip_square(distances, apart) / n
-    low, high = q - Z95 * spread, q + Z95 * math.hypot(spread, unseen)
+    reach = half_width_95(n - 1)
+    low, high = q - reach * spread, q + reach * math.hypot(spread, unseen)
     se = spread / (2 * value) if value > 0 else 0.0
     return DistanceSummary(value, se, math.sqrt(max(low, 0.0)), math.sqrt(high))
 
@@ -111,6 +111,6 @@ def why_carried_by_few(distances: Array) -> str:
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1
-    if sums[-1] == 0 or carriers >= min(FEWEST_CARRIERS, SHARE_OF_CARRIERS * n):
+    if sums[-1] == 0 or carriers >= min(FEWEST_CARRIERS, max(SHARE_OF_CARRIERS * n, 2)):
         return ""
     return f"half of the mean square is carried by {carriers} of {n} samples"

@@ -52,7 +52,7 @@ class Estimate:
         influence: ``(n,)`` contribution of each sample, in order, to the mean that gives the value;
             squares for a root mean square, logarithms for a typical error. None if not stored.
         reference: ``(m,)`` contribution of each reference sample; None if there are none.
-        reach: longer half of the stored 95 % interval, divided by 1.96; 0 without one.
+        reach: longer half of the stored 95 % interval, in standard errors; 0 without one.
         summary: statistic over the samples.
         jump: ``influence`` of a flip, a sample that ends in another mode; 0 for means and shares.
         df: degrees of freedom of ``se``, > 0; inf for many.
@@ -135,7 +135,9 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
         influence = None
     stored = number(row, f"{quantity.name}_low") is not None
     ends = interval_bounds(row, quantity.name) if stored else None
-    reach = max((abs(end - value) / Z95 for end in ends or ()), default=0.0)
+    df = max(number(row, "samples") or math.inf, 2) - 1
+    unit = Z95 if quantity.summary == "mean" else half_width_95(df)
+    reach = max((abs(end - value) / unit for end in ends or ()), default=0.0)
     se, jump = number(row, quantity.se), 0.0
     if quantity.summary != "mean" and se is not None:
         se = max(se, reach)  # the longer half of the interval allows for unseen flips
@@ -146,7 +148,6 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
             jump = float(influence.max())
         else:
             influence, jump = np.square(influence), largest_flip_square(influence, scale)
-    df = max(number(row, "samples") or math.inf, 2) - 1
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump, df)
 
 

@@ -4,7 +4,6 @@ answered is said in a sentence.
 
 import json
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,17 +16,15 @@ from samplerbench.benchmarks.advice.advising import _question_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import (
-    _budgets_with_auto_rule,
     forecast_errors_of_table,
     order_by_forecast,
 )
 from samplerbench.benchmarks.advice.request import load_subject
-from samplerbench.benchmarks.advice.run import Clock, OutOfTime
+from samplerbench.benchmarks.advice.run import OutOfTime
 from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
@@ -158,26 +155,6 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
         assert redefined(1.0, cost=12) == redefined(1.0, cost=12) != redefined(1.1, cost=12)
     finally:
         del registry._REGISTRY["mine_of_a_notebook"]
-
-
-def test_budgets_with_auto_rule__keep_the_reason_why_a_search_failed():
-    """Only samplers other than auto were raced then, and the answer said nothing."""
-
-    def outcomes(tasks, _world, wanted):
-        assert all(map(wanted, range(len(tasks))))
-        return iter([(0, Failure("crashed", "its memory ran out")), (1, None)])
-
-    run = SimpleNamespace(
-        request=load_subject("gaussian", "cpu", 0, "card", ()),
-        clock=Clock(1.0),
-        share_of_total=float,
-        executor=SimpleNamespace(map=outcomes),
-        world=None,
-        without_auto={6: "old"},
-    )
-    assert _budgets_with_auto_rule(run, (5, 6, 7), 0.5) == {6}
-    late = "there was no time to search its settings"
-    assert run.without_auto == {5: "its memory ran out", 7: late}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 that can be told it.
 """
 
+import time
 from itertools import product
 from types import SimpleNamespace
 
@@ -19,8 +20,10 @@ from samplerbench.benchmarks.advice.leader_fits import (
     can_be_fitted,
 )
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
+from samplerbench.benchmarks.advice.races import _budgets_with_auto_rule
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult
+from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult, Clock
+from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
@@ -280,3 +283,47 @@ def test_to_choice__a_failure_at_one_budget_is_not_reported_at_another(asked, tm
     run.store.put(f"64 {entries[0].cell.key} 0 4", "no room")
     assert list(run.measure_squares({0: entries[0]}, 0, 4, bool)) == [(0, None)]
     assert [to_choice(run, entry, None, None).failed for entry in entries] == ["no room", ""]
+
+
+def run_of_searches(outcomes, minutes=1.0, needed=0.0):
+    """Run whose first race needs a number of seconds, and whose searches have these outcomes."""
+    return SimpleNamespace(
+        request=load_subject("gaussian", "cpu", 0, "card", ()),
+        clock=Clock(minutes),
+        share_of_total=float,
+        races_end_share=0.8,
+        budgets=(5, 6, 7),
+        least_seconds=lambda budgets: needed * len(budgets),
+        executor=SimpleNamespace(map=outcomes),
+        world=None,
+        without_auto={6: "old"},
+    )
+
+
+LATE = "there was no time to search its settings"
+
+
+def test_budgets_with_auto_rule__keep_the_reason_why_a_search_failed():
+    """Only samplers other than auto were raced then, and the answer said nothing."""
+
+    def outcomes(tasks, _world, wanted):
+        assert all(map(wanted, range(len(tasks))))
+        return iter([(0, Failure("crashed", "its memory ran out")), (1, None)])
+
+    run = run_of_searches(outcomes)
+    assert _budgets_with_auto_rule(run, (5, 6, 7), 0.5) == {6}
+    assert run.without_auto == {5: "its memory ran out", 7: LATE}
+
+
+def test_budgets_with_auto_rule__leave_time_for_the_first_race():
+    """A search ran to its end, and the answer was that no race had samples."""
+
+    def outcomes(_tasks, _world, wanted):
+        yield 0, None
+        time.sleep(30)
+        yield 1, None
+
+    run = run_of_searches(outcomes, minutes=0.05, needed=1.2)  # 3 seconds, of which 0.4 are left
+    assert _budgets_with_auto_rule(run, (5, 6, 7), 0.3) == {5}
+    assert run.clock.share_spent < 0.8
+    assert run.without_auto == {6: LATE, 7: LATE}

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -94,6 +95,20 @@ def test_clock__breaks_a_stage_off_in_the_main_thread():
     thread.start()
     thread.join()
     assert ran == [1]
+
+
+def test_clock__nested_blocks_keep_the_alarm_of_the_outer():
+    clock, ended = Clock(1 / 300), []  # a fifth of a second
+
+    def stage():
+        with suppress(OutOfTime), clock.raise_when_over(0.3):
+            time.sleep(20)
+        ended.append(clock.share_spent)
+        time.sleep(20)
+
+    with pytest.raises(OutOfTime), clock.raise_when_over(0.9):
+        stage()
+    assert len(ended) == 1
 
 
 def result_of(**scores):

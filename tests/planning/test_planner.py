@@ -56,6 +56,12 @@ def test_guidance_halves_what_a_budget_buys():
     assert most_steps_within(1, cost) is None
 
 
+def test_most_steps_within__a_cost_that_falls_with_more_steps():
+    """As of pndm, guided in an interval: 5 steps cost less than 4, and 3 were planned."""
+    cost = dict(enumerate([1, 5, 9, 15, 14, 15, 17, 17, 18, *range(20, 200)], 1)).__getitem__
+    assert [most_steps_within(budget, cost) for budget in (13, 14, 15, 16)] == [3, 5, 6, 6]
+
+
 def test_a_budget_below_one_step_is_a_skipped_cell_with_a_reason():
     (cell,) = cells_of(models=["digits"], samplers=["heun"], nfe=[1], end=["sigma_min"])
     assert cell.grid is None

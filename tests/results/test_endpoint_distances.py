@@ -55,6 +55,18 @@ def test_summed__typical_intervals_cover(n, flips):
     assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= 0.98
 
 
+@pytest.mark.parametrize(
+    ("summary", "n", "spread", "least"),
+    [("typical", 2, 0.8, 0.94), ("typical", 5, 0.8, 0.91), ("root mean square", 3, 1.0, 0.7)],
+)
+def test_summed__intervals_of_few_samples_are_students(summary, n, spread, least):
+    rng = np.random.default_rng(5)
+    truth = 0.05 * np.exp(spread**2 if summary == "root mean square" else 0.0)
+    draws = [lognormal(rng, n, spread) for _ in range(1000)]
+    found = [summarise_distances(e, 0.05, summary) for e in draws]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= least
+
+
 @pytest.mark.parametrize(("n", "flips"), [(256, 0.001), (256, 0.01), (1000, 0.003)])
 def test_summed__mean_squares_cover_flips_that_are_not_seen(n, flips):
     rng = np.random.default_rng(4)
@@ -78,7 +90,7 @@ def test_summed__one_sample_has_no_interval():
 def test_summed__exact_samples_are_exact_but_for_flips_that_are_not_seen():
     found = summarise_distances(np.zeros(100), 1.0, "root mean square")
     assert (found.value, found.se, found.low) == (0.0, 0.0, 0.0)
-    assert found.high == pytest.approx(np.sqrt(1.96 * 2.5 / 100), rel=1e-4)
+    assert found.high == pytest.approx(np.sqrt(1.984 * 2.5 / 100), rel=1e-4)
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0])
@@ -97,3 +109,5 @@ def test_carried_by_few__one_flip_is_named():
     e[3] = 1.0
     assert why_carried_by_few(e) == "half of the mean square is carried by 1 of 256 samples"
     assert why_carried_by_few(np.zeros(10)) == ""
+    assert "by 1 of 3 samples" in why_carried_by_few(np.array([0.01, 0.01, 0.02]))
+    assert why_carried_by_few(np.full(3, 0.01)) == ""
