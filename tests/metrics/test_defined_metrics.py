@@ -222,3 +222,23 @@ def test_a_cell_that_is_run_again_in_a_notebook_replaces_its_metric(registry):
     version = versions.version_of(first)
     assert version.startswith(f"1 of {Path(__file__).name}, code ")
     assert "unknown" not in version
+
+
+@pytest.mark.usefixtures("registry", "remembered")
+def test_an_edit_of_a_metrics_file_does_not_draw_the_samples_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "edited_metric.py"
+    file.write_text(
+        "from samplerbench.benchmarks.metrics import Measured, metric\n"
+        "from samplerbench.results.quantities import Quantity\n"
+        "VALUES = Quantity(name='edited', meaning='x')\n"
+        "@metric('edited', version=1, needs={'samples'}, quantities=(VALUES,))\n"
+        "def edited(cell):\n    return Measured({'edited': 1.0})\n"
+    )
+    module = importlib.import_module("edited_metric")
+    monkeypatch.setitem(sys.modules, "edited_metric", module)
+    run(tmp_path / "run")
+    file.write_text(file.read_text().replace("1.0", "2.25"))
+    importlib.reload(module)
+    assert (run(tmp_path / "run")["edited"] == 2.25).all()
+    assert "set aside" not in caplog.text
