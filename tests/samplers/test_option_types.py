@@ -90,3 +90,26 @@ def test_names__a_sampler_with_a_required_option_stops_no_list(caplog):
     assert "asking" not in expand_fixed_grid_keyword([FIXED_GRID])
     assert "asking" not in {sampler.name for sampler in _samplers_to_check([], True)}
     assert "asking is not checked" in caplog.text
+
+
+BESIDE = """
+from dataclasses import dataclass
+from pathlib import Path
+from samplerbench.samplers.methods.edm import Euler
+
+@dataclass(frozen=True)
+class Beside(Euler):
+    name = "beside"
+    text = (Path(__file__).parent / "data.txt").read_text()
+"""
+
+
+def test_load_file__the_same_text_beside_other_data_is_another_plugin(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.py").write_text(BESIDE)
+        (tmp_path / folder / "data.txt").write_text(folder)
+    assert samplers.load_file(tmp_path / "a" / "s.py") == ["beside"]
+    assert samplers.load_file(tmp_path / "a" / "s.py") == ["beside"]
+    with pytest.raises(samplers.PluginError, match="two samplers are called 'beside'"):
+        samplers.load_file(tmp_path / "b" / "s.py")
