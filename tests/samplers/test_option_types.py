@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from samplerbench import samplers
+from samplerbench.benchmarks.cli.common.options import load_plugins
 from samplerbench.benchmarks.cli.listing import _sampler_row
 from samplerbench.benchmarks.cli.samplers import _samplers_to_check
 from samplerbench.benchmarks.planning.planner import FIXED_GRID, expand_fixed_grid_keyword
@@ -113,3 +114,15 @@ def test_load_file__the_same_text_beside_other_data_is_another_plugin(tmp_path):
     assert samplers.load_file(tmp_path / "a" / "s.py") == ["beside"]
     with pytest.raises(samplers.PluginError, match="two samplers are called 'beside'"):
         samplers.load_file(tmp_path / "b" / "s.py")
+
+
+def test_load_plugins__a_file_imports_the_modules_beside_it(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper.py").write_text(f"VALUE = {name!r}\n")
+        text = BESIDE.replace("beside", name).replace(
+            '(Path(__file__).parent / "data.txt").read_text()', "VALUE"
+        )
+        (tmp_path / name / f"{name}.py").write_text("from helper import VALUE\n" + text)
+    load_plugins([tmp_path / "one" / "one.py", tmp_path / "two" / "two.py"])
+    assert (samplers.get("one").text, samplers.get("two").text) == ("one", "two")
