@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
+from dataclasses import MISSING, Field, fields
+from enum import Enum
 from numbers import Integral
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -148,8 +150,12 @@ FOUND = {"found": True}
 
 
 def non_default(sampler: object) -> dict[str, Any]:
-    """Return a sampler's options that differ from their defaults, by name, for labels and keys."""
-    return {f.name: v for f, v in _non_default_fields(sampler) if not f.metadata.get("found")}
+    """Return a sampler's options that differ from their defaults, by name, for labels and keys.
+
+    Values are as in specs (:func:`plain`).
+    """
+    pairs = _non_default_fields(sampler)
+    return {f.name: plain(v) for f, v in pairs if not f.metadata.get("found")}
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
@@ -160,4 +166,16 @@ def found_for_model(sampler: object) -> dict[str, Any]:
 def _non_default_fields(sampler: object) -> list[tuple[Field[Any], Any]]:
     sampler = getattr(sampler, "stands_for", sampler)
     pairs = ((f, getattr(sampler, f.name)) for f in fields(sampler))  # type: ignore[arg-type]
-    return [(f, value) for f, value in pairs if value != f.default]
+    return [(f, value) for f, value in pairs if value != default_of(f)]
+
+
+def default_of(option: Field[Any]) -> Any:
+    """Return the default of an option; MISSING for an option without one."""
+    return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+def plain(value: Any) -> Any:
+    """Return an option's value as in a spec: a path as text, an enumeration's member as its value."""
+    if isinstance(value, PurePath):
+        return str(value)
+    return value.value if isinstance(value, Enum) else value

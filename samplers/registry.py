@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -18,8 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .base import Declared, Sampler, non_default
-from .spec import parse_spec, short_repr
+from .base import Declared, Sampler, default_of, non_default
+from .spec import as_option, parse_spec, short_repr
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -166,10 +167,17 @@ def _import_all_built_in() -> None:
             importlib.import_module(f".{package}.{module.name}", __package__)
 
 
-def names() -> list[str]:
-    """Return the names of all listed samplers, sorted."""
+def names(*, complete: bool = False) -> list[str]:
+    """Return the names of all listed samplers, sorted.
+
+    With ``complete``, those with a required option are left out.
+    """
     _import_all_built_in()
-    return sorted(_REGISTRY)
+    return sorted(
+        name
+        for name, cls in _REGISTRY.items()
+        if not complete or all(default_of(f) is not MISSING for f in fields(cls))
+    )
 
 
 def get(name: str) -> Any:
@@ -246,9 +254,9 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         if key not in options_of:
             names_of = ", ".join(options_of) or "none"
             raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {names_of}")
-        default = options_of[key].default
-        if default is not MISSING and default is not None:
-            values[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
+        values[key] = as_option(
+            cls, options_of[key], value, f"sampler {cls.name!r}: option {key!r}"
+        )
     try:
         return cls(**values)
     except TypeError as error:
@@ -259,20 +267,6 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
 def make_once(spec: str) -> Any:
     """Return :func:`make` of a text: the same object until a notebook redefines a class."""
     return make(spec)
-
-
-def _as_type_of(default: Any, value: Any, what: str) -> Any:
-    """Return ``value`` in the default's type: an integer may become a float, a list a tuple.
-
-    Raises a ValueError for another type; ``what`` names the option in its message.
-    """
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, list) and isinstance(default, tuple):
-        return tuple(value)
-    if type(value) is not type(default):
-        raise ValueError(f"{what} must be a {type(default).__name__}, got {short_repr(value)}")
-    return value
 
 
 def origin(name: str) -> str:
@@ -362,8 +356,12 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
 
 
 def _import_file(path: Path, watch: Watch) -> ModuleType:
-    """Return a plugin file's module, imported once for each content; PluginError if it fails."""
-    name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
+    """Return a plugin file's module, imported once for each path and content.
+
+    Raises a PluginError if the import fails.
+    """
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]  # data may lie beside it
+    name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path)}_{place}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -7,10 +7,14 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import MISSING, Field
+from enum import Enum
 from itertools import accumulate
-from typing import Any
+from pathlib import PurePath
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from .base import Sampler, non_default
+from .base import Sampler, default_of, non_default, plain
 
 LONGEST = 4096
 """Most characters of a spec: enough for a file's path, and a bound on the time to parse it."""
@@ -130,6 +134,58 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
             f"option {key!r} of {where} is {short_repr(value)}; give a number, a "
             "text, True, False, None, or a list of them"
         )
+
+
+def as_option(cls: Any, option: Field[Any], value: Any, what: str) -> Any:
+    """Return ``value`` in the type of an option of the class ``cls``.
+
+    An integer may become a float, a list a tuple, and a text or number a path or a member of an
+    enumeration. The type is that of the default. If that is None or missing, it is one of those that the
+    annotation states; of other annotations, nothing is checked.
+
+    Raises a ValueError for another type; ``what`` names the option in its message.
+    """
+    default = default_of(option)
+    kinds: tuple[Any, ...] = (type(default),)
+    if default is None or default is MISSING:
+        try:
+            hint = get_type_hints(cls)[option.name]
+        except (
+            NameError,
+            TypeError,
+            AttributeError,
+        ):  # names a type that is imported for type checkers only
+            return value
+        kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        if not all(k in _PLAIN_TYPES or _is_converted(k) for k in kinds) or type(value) in kinds:
+            return value
+    for kind in kinds:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind is tuple and isinstance(value, list):
+            return tuple(value)
+        if _is_converted(kind) and isinstance(value, str | int | kind):
+            try:
+                return kind(value)
+            except (TypeError, ValueError):
+                continue
+    words = " or ".join(map(_name_of_type, kinds))
+    raise ValueError(f"{what} must be a {words}, got {short_repr(plain(value))}")
+
+
+_PLAIN_TYPES = (bool, int, float, str, type(None))
+
+
+def _is_converted(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, PurePath | Enum)
+
+
+def _name_of_type(kind: type) -> str:
+    if issubclass(kind, Enum):
+        return f"{kind.__name__} ({', '.join(repr(plain(each)) for each in kind)})"
+    return "path" if issubclass(kind, PurePath) else kind.__name__.replace("NoneType", "None")
 
 
 def short_repr(value: object, most: int = 80) -> str:

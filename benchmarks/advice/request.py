@@ -191,7 +191,7 @@ class AdviceRequest:
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """Return deterministic entries, usual ones first, after "auto" if ``auto`` is True."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
-        names = set(filter(candidates.is_candidate, samplers.names()))
+        names = set(filter(candidates.is_candidate, samplers.names(complete=True)))
         names -= set() if flow else {candidates.IN_FLOW_TIME}
         specs = self.only or [s for name in sorted(names) for s in candidates.variants(name)]
         cells = self.plan_cells(
@@ -206,7 +206,9 @@ class AdviceRequest:
 
     def stochastic_entries(self, budget: int) -> list[Entry]:
         """Return the entries of stochastic samplers of fixed cost, on the usual schedules."""
-        specs = filter(candidates.is_stochastic_candidate, self.only or samplers.names())
+        specs = filter(
+            candidates.is_stochastic_candidate, self.only or samplers.names(complete=True)
+        )
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
         return self._runnable_entries(self.plan_cells(list(specs), schedules, budget))
 

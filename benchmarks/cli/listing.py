@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from ... import samplers
@@ -15,6 +15,7 @@ from ...models.loaders import LOADERS
 from ...models.registry import make_model
 from ...results.quantities import columns
 from ...samplers import Grid, karras
+from ...samplers.base import default_of, plain
 from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped_entries
@@ -44,7 +45,11 @@ def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
         "control": "tolerance" if sampler.adaptive else "steps",
         "batch_coupled": sampler.batch_coupled,
         "same_as": sampler.same_as,
-        "options": {f.name: f.default for f in fields(sampler) if not f.metadata.get("found")},
+        "options": {
+            f.name: "required" if default_of(f) is MISSING else plain(default_of(f))
+            for f in fields(sampler)
+            if not f.metadata.get("found")
+        },
         "summary": _summary(samplers.get(name)),
         "source": f"{sampler.source.key} {sampler.source.where}",
         "url": sampler.source.url,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...results.run_directory.reading import log
 from ...results.text import name_hint
 from .common.console import err, format_value, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, option_default
@@ -82,7 +83,11 @@ def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(
             "name the samplers to check, such as samplerbench check heun ddim, or use --all"
         )
-    return [sampler_to_check(spec) for spec in (samplers.names() if everything else named)]
+    if everything:
+        named = samplers.names(complete=True)
+        for name in sorted({*samplers.names()} - {*named}):
+            log.warning("%s is not checked: name it with its options that have no default.", name)
+    return [sampler_to_check(spec) for spec in named]
 
 
 def _check_line(label: str, entry: dict[str, Any]) -> str:

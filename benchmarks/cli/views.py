@@ -114,7 +114,8 @@ def print_ranking(
 
 
 def rankable_columns(table: Any) -> list[str]:
-    """Return the filled columns to rank by: with a standard error, times, and a few others."""
+    """Return the filled columns to rank by: with a standard error, plugins', times, and others."""
+    from ...results.quantities import BUILT_IN, quantities
     from ...results.table.typed_table import filled_columns
 
     filled = filled_columns(table.frame)
@@ -123,6 +124,7 @@ def rankable_columns(table: Any) -> list[str]:
         for name in table.frame.columns
         if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))
     ]
+    measured += [q.name for q in quantities() if q.kind == "number" and q not in BUILT_IN]
     ranked_too = ("fid_proxy_raw", "fd_inf", "rmse_median", "ms_per_sample", "joules_per_sample")
     return [name for name in dict.fromkeys([*measured, *ranked_too, "overhead"]) if name in filled]
 

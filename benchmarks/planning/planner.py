@@ -146,7 +146,7 @@ def expand_fixed_grid_keyword(specs: Sequence[Spec]) -> list[Spec]:
     """Return the specs, with :data:`FIXED_GRID` replaced by its samplers in alphabetical order."""
     fixed = [
         name
-        for name in sorted(samplers.names() if FIXED_GRID in specs else ())
+        for name in sorted(samplers.names(complete=True) if FIXED_GRID in specs else ())
         if not (cls := samplers.get(name)).adaptive
         and not cls.same_as
         and not cls.for_maps

@@ -245,10 +245,10 @@ def score_model(
         for cell in setup.cells_of(name)
         if not is_skipped_or_failed(directory, cell) and not missing_shards(directory, cell)
     ]:
+        scorer = make_scorer(setup, name, digests, complete, trajectories_of, report)
+        _ = scorer.metric_versions  # hashes plugins' files, which are not the model's
         with setup.watch.recording_files_of(name):
-            damaged = make_scorer(setup, name, digests, complete, trajectories_of, report).score(
-                complete
-            )
+            damaged = scorer.score(complete)
         setup.watch.check()
         if damaged is None:
             return

@@ -25,7 +25,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .user_files import FilesRead, file_hash, is_users_file, module_file, named_hashes, record_files
+from .user_files import (
+    FileRecorder,
+    FilesRead,
+    file_hash,
+    is_users_file,
+    module_file,
+    named_hashes,
+    record_files,
+)
 
 _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
 _importing = threading.RLock()
@@ -253,6 +261,13 @@ def importing_from(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
             sys.dont_write_bytecode = writes
             _restore_modules(folder, names, aside)
+
+
+@contextlib.contextmanager
+def record_import(file: Path) -> Iterator[FileRecorder]:
+    """Make the modules beside ``file`` importable; yield a recorder of the files that are read."""
+    with importing_from(Path(os.path.abspath(file)).parent), record_files() as recorder:
+        yield recorder
 
 
 def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:

@@ -50,7 +50,7 @@ def test_a_checkpoints_own_sampler_has_nothing_to_check(samplerbench):
 def test_check_of_all_checks_every_name(samplerbench, monkeypatch):
     from samplerbench import samplers
 
-    monkeypatch.setattr(samplers, "names", lambda: ["euler", "heun"])
+    monkeypatch.setattr(samplers, "names", lambda **_: ["euler", "heun"])
     code, out, _ = samplerbench("check", "--all")
     assert code == 0
     assert "2 of 2 samplers passed" in out.splitlines()

@@ -11,6 +11,7 @@ import pytest
 from quiet_runs import quiet_run, quiet_setup
 from remembered import remembered  # noqa: F401
 
+from samplerbench.benchmarks.cli.views import rankable_columns
 from samplerbench.benchmarks.metrics import Measured, metric, metrics
 from samplerbench.benchmarks.scoring import versions
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -18,6 +19,7 @@ from samplerbench.results import quantities
 from samplerbench.results.columns import Column
 from samplerbench.results.quantities import Floor, Quantity
 from samplerbench.results.quantities.built_in import ENERGY
+from samplerbench.results.result_table import load
 
 PACKAGE = "samplerbench.benchmarks.metrics"
 metric_module = importlib.import_module(f"{PACKAGE}.metric")
@@ -222,3 +224,32 @@ def test_a_cell_that_is_run_again_in_a_notebook_replaces_its_metric(registry):
     version = versions.version_of(first)
     assert version.startswith(f"1 of {Path(__file__).name}, code ")
     assert "unknown" not in version
+
+
+@pytest.mark.usefixtures("registry", "remembered")
+def test_an_edit_of_a_metrics_file_does_not_draw_the_samples_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "edited_metric.py"
+    file.write_text(
+        "from samplerbench.benchmarks.metrics import Measured, metric\n"
+        "from samplerbench.results.quantities import Quantity\n"
+        "VALUES = Quantity(name='edited', meaning='x')\n"
+        "@metric('edited', version=1, needs={'samples'}, quantities=(VALUES,))\n"
+        "def edited(cell):\n    return Measured({'edited': 1.0})\n"
+    )
+    module = importlib.import_module("edited_metric")
+    monkeypatch.setitem(sys.modules, "edited_metric", module)
+    run(tmp_path / "run")
+    file.write_text(file.read_text().replace("1.0", "2.25"))
+    importlib.reload(module)
+    assert (run(tmp_path / "run")["edited"] == 2.25).all()
+    assert "set aside" not in caplog.text
+
+
+@pytest.mark.usefixtures("registry", "remembered")
+def test_show_ranks_by_a_metric_without_a_standard_error(tmp_path):
+    measured = Quantity(name="bounded", meaning="x", error="ends")
+    ends = {"bounded": 1.0, "bounded_low": 0.5, "bounded_high": 2.0}
+    metric("bounded", version=1, needs=set(), quantities=(measured,))(lambda _: Measured(ends))
+    run(tmp_path, nfe=[3])
+    assert "bounded" in rankable_columns(load(tmp_path))

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -163,12 +163,13 @@ def parse_share(text: str, option: str) -> float:
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
     """Load installed plugins and ``files``; take other libraries from ``peers_path`` if given."""
     from .... import samplers
+    from ....models.loaders.source_file import record_import
     from ....models.loaders.user_files import record_files
 
     for sentence in samplers.load_plugins(record_files).values():
         logging.getLogger("samplerbench").warning("%s", sentence)
     for file in files or ():
-        samplers.load_file(file, record_files)
+        samplers.load_file(file, partial(record_import, file))
     if peers_path is not None:
         from ....samplers.peers import set_peers_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ import torch
 
 from .... import samplers
 from ....models.denoiser import Denoiser
+from ....models.loaders.source_file import record_import
 from ....models.loaders.user_files import Stamp, file_hash, record_files, stamp_of
 from ....models.reference import Extractor, Reference
 from ....models.registry import make_model
@@ -57,7 +59,7 @@ class WorkerConfig:
         torch.set_grad_enabled(False)
         samplers.load_plugins(record_files)
         for file in self.plugins:
-            samplers.load_file(file, record_files)
+            samplers.load_file(file, partial(record_import, file))
         set_peers_path(self.peers)
 
 
