@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from typer import Abort, Context, Typer
@@ -31,7 +33,7 @@ def run_app(app: Typer) -> int:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
         return _print_refusal(
-            f"{error.strerror}: {error.filename}; give another path"
+            f"{error.strerror}: {error.filename}; {_remedy_for_file(error)}"
             if isinstance(error, OSError) and error.filename
             else str(error)
         )
@@ -42,6 +44,16 @@ def run_app(app: Typer) -> int:
             raise
         return _print_refusal(_describe_usage_error(error))
     return code if isinstance(code, int) else 0
+
+
+def _remedy_for_file(error: OSError) -> str:
+    if type(error) is OSError and error.errno == errno.EFBIG:  # not a file too large to read
+        return "raise the limit on the size of files, as with ulimit -f unlimited"
+    from ...models.checkpoints.check_cache import cache_folder  # imports torch
+
+    if Path(str(error.filename)).is_relative_to(cache_folder()):
+        return "set SAMPLERBENCH_CACHE to a folder that can be written"
+    return "give another path"
 
 
 def _print_refusal(sentence: str) -> int:

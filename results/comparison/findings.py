@@ -6,6 +6,7 @@ Reports and their Markdown put these findings into words, and make no claims of 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -182,17 +183,19 @@ def _default_group(entries: Mapping[int, Entry]) -> ComparedRows | None:
 
 def _findings_of_problem(group: ComparedRows, lines: Lines, baseline: str) -> Findings:
     leaders = group.leaders(baseline)
-    best = [_best_row(group, at, first, lines, baseline) for at, first in leaders.items()]
+    at_budget: dict[int | None, list[Entry]] = defaultdict(list)
+    for entry in group.entries.values():
+        at_budget[entry.budget].append(entry)
+    best = [_best_row(group, at_budget[at], x, lines, baseline) for at, x in leaders.items()]
     has_dominated = any(is_dominated(entry.record) for entry in group.entries.values())
     by_model = group.quantity.name == "fd_conv" and has_dominated
     return Findings(group, tuple(best), _find_plateau(group, leaders), by_model, baseline)
 
 
 def _best_row(
-    group: ComparedRows, budget: int, first: Entry, lines: Lines, baseline: str
+    group: ComparedRows, rows: Sequence[Entry], first: Entry, lines: Lines, baseline: str
 ) -> BestRow:
     row, quantity, judged = first.record, group.quantity, lines.get(first)
-    rows = (entry for entry in group.entries.values() if entry.budget == budget)
     others = [entry for entry in rows if entry.curve != first.curve]
     ties, reasons = [], []
     against = judged and judged[0].baseline
@@ -209,7 +212,7 @@ def _best_row(
     ]
     sides = [side for side in (row, record) if side is not None]
     return BestRow(
-        budget=budget,
+        budget=first.budget or 0,
         row=row,
         against=label_of_curve(text(record, "curve") if record else baseline),
         baseline=record,

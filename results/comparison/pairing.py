@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,17 +208,17 @@ def match_with_sampler(
             f"from those there: {samplers}"
         )
     matches = Matches([], [], [])
-    by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    places: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
     for baseline in baselines:
-        by_setting[_setting_of(baseline.record)].append(baseline)
+        for place in _places_of(baseline.record):
+            places[place].append(baseline)
     for entry in (entry for entry in entries if not entry.is_of(sampler)):
         row = entry.record
-        fitting = [
-            baseline
-            for baseline in by_setting[_setting_of(row)]
-            if _is_comparable(baseline.record, row, any_schedule)
-        ]
-        if fitting:
+        comparable = (
+            [x for x in places.get(place, ()) if _is_comparable(x.record, row, any_schedule)]
+            for place in _places_of(row)
+        )
+        if fitting := next(filter(None, comparable), None):
             nearest = min(fitting, key=lambda baseline: _mismatch_key(baseline.record, row))
             matches.pairs.append(Pair(nearest, entry))
         else:
@@ -226,8 +226,10 @@ def match_with_sampler(
     return matches
 
 
-def _setting_of(row: Record) -> tuple[str, ...]:
-    return *_column_texts(row, SETTING), start_level(row)
+def _places_of(row: Record) -> tuple[tuple[object, ...], ...]:
+    """Return a row's setting with run and seed, as the most similar baselines have, and without."""
+    setting = (*_column_texts(row, SETTING), start_level(row))
+    return (*setting, row.get("run"), row.get("seed")), setting
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
@@ -242,13 +244,15 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
-    for names, item in product(((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS), ours):
-        setup = _column_texts(item.record, names)
-        twin = next((entry for entry in right if _column_texts(entry.record, names) == setup), None)
-        if twin is not None and item in left:
-            matches.pairs.append(Pair(item, twin))
-            left.remove(item)
-            right.remove(twin)
+    for names in ((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS):
+        twins: dict[tuple[str, ...], deque[Entry]] = defaultdict(deque)
+        for entry in right:
+            twins[_column_texts(entry.record, names)].append(entry)
+        waiting = ((item, twins.get(_column_texts(item.record, names))) for item in left)
+        found = [Pair(item, alike.popleft()) for item, alike in waiting if alike]
+        matches.pairs.extend(found)
+        matched = {entry for pair in found for entry in pair}
+        left, right = ([x for x in side if x not in matched] for side in (left, right))
     if len(left) == len(right) == 1:
         matches.pairs.append(Pair(left.pop(), right.pop()))
     matches.only_baseline.extend(left)

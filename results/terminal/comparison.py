@@ -91,7 +91,7 @@ def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
 
 _TABLE: Any = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "header_style": "bold"}
 _TUNING_HEADINGS = (
-    *("sampler", "NFE", "teacher", "search", "s", "gap"),
+    *("NFE", "teacher", "search", "s", "gap"),
     "other model, untuned → tuned",
 )
 _TUNING_NOTE = (
@@ -133,19 +133,25 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _comparison_table(lines: Sequence[Line], room: int) -> Table:
     table = Table(**_TABLE)
     cells = [_comparison_cells(line) for line in lines]
-    table.add_column("sampler", overflow="fold")
-    # names fold, so that numbers and verdicts are never cut
-    least = len("sampler")
-    for place, heading in enumerate(_HEADINGS):
-        width = max(map(len, [heading, *(row[place] for row in cells)]))
-        side = "left" if heading == "verdict" else "right"
-        table.add_column(heading, justify=side, no_wrap=True, min_width=width)
-        least += 2 + width
-    table.width = least if least > room else None  # the terminal breaks the lines
+    _add_columns(table, _HEADINGS, cells, room, left="verdict")
     for line, row in zip(lines, cells, strict=True):
         styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
         table.add_row(Text(strip_control_characters(line.sampler)), *styled)
     return table
+
+
+def _add_columns(
+    table: Table, headings: Sequence[str], cells: Sequence[Sequence[str]], room: int, *, left: str
+) -> None:
+    """Add a column of samplers, whose names fold, and columns whose ``cells`` are never cut."""
+    table.add_column("sampler", overflow="fold")
+    least = len("sampler")
+    for place, heading in enumerate(headings):
+        width = max(map(len, [heading, *(row[place] for row in cells)]))
+        side = "left" if heading == left else "right"
+        table.add_column(heading, justify=side, no_wrap=True, min_width=width)
+        least += 2 + width
+    table.width = least if least > room else None  # the terminal breaks the lines
 
 
 def _comparison_cells(line: Line) -> tuple[str, ...]:
@@ -172,25 +178,23 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
     for model in dict.fromkeys(key[0] for key in rows):
         heading = Text(f"{model} · what the tuning took", style="not italic bold")
         table = Table(title=heading, title_justify="left", **_TABLE)
-        for place, name in enumerate(_TUNING_HEADINGS):
-            side = "right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left"
-            table.add_column(name, justify=side, overflow="fold", no_wrap=place > 0)
-        for _, sampler, budget in sorted(
-            (key for key in rows if key[0] == model), key=lambda key: (key[2] or 0, key[1])
-        ):
-            tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
+        keys = sorted((key for key in rows if key[0] == model), key=lambda x: (x[2] or 0, x[1]))
+        cells = [_tuning_cells(key[2], rows[key]) for key in keys]
+        _add_columns(table, _TUNING_HEADINGS, cells, console.width, left=_TUNING_HEADINGS[-1])
+        for (_, sampler, _), row in zip(keys, cells, strict=True):
             # names without their schedule: all rows have tuned schedules
             parts = (
                 part for part in sampler.split(" · ") if part.partition("(")[0] != TUNED_SCHEDULE
             )
-            table.add_row(" · ".join(parts), at, *_tuning_cells(tuning))
-        console.print(table)
+            table.add_row(*map(Text, (" · ".join(parts), *row)))
+        console.print(table, crop=False)
         console.print()
     if rows:
         console.print(Text(_TUNING_NOTE, style="dim"))
 
 
-def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
+def _tuning_cells(budget: int | None, tuning: Tuning) -> tuple[str, ...]:
     errors = " → ".join(map(format_number, (tuning.other_untuned, tuning.other_error)))
     counts, seconds = (f"{tuning.teacher:,}", f"{tuning.search:,}"), format_number(tuning.seconds)
-    return *counts, seconds, f"{tuning.gap:+.0%}", f"{tuning.other}: {errors}"
+    at = "–" if budget is None else str(budget)
+    return at, *counts, seconds, f"{tuning.gap:+.0%}", f"{tuning.other}: {errors}"

@@ -1,5 +1,6 @@
 """The command line itself: help, version, and wrong usage in one sentence."""
 
+import errno
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from looping import each
 
 import samplerbench.results
-from samplerbench.benchmarks.cli.usage import EXAMPLES
+from samplerbench.benchmarks.cli.usage import EXAMPLES, run_app
 
 COMMANDS = sorted(EXAMPLES)
 # pydantic comes with newer versions of typer
@@ -89,6 +90,23 @@ def test_run__limits_and_executors_that_do_not_exist(samplerbench, args, sentenc
 def test_run_app__a_file_in_place_of_a_folder_has_a_remedy(samplerbench, tmp_path):
     (tmp_path / "file").touch()
     refused(samplerbench("new-solver", "mine", "--out", "file"), "file/mine; give another path")
+
+
+@pytest.mark.parametrize(
+    ("number", "file", "remedy"),
+    [
+        (errno.EROFS, "cache/model-1.json", "set SAMPLERBENCH_CACHE to a folder"),
+        (errno.EFBIG, "run/table.csv", "raise the limit on the size of files"),
+        (errno.EROFS, "run/table.csv", "give another path"),
+    ],
+)
+def test_run_app__the_remedy_fits_the_file(monkeypatch, capsys, number, file, remedy):
+    def fail(**_):
+        raise OSError(number, os.strerror(number), file)
+
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", "cache")
+    assert run_app(fail) == 2
+    assert f"{file}; {remedy}" in " ".join(capsys.readouterr().err.split())
 
 
 def test_in_plain_words__a_choice(samplerbench):

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,13 +7,15 @@ from looping import each
 from rich.console import Console
 from runs import add, make_run
 
+from samplerbench.results.comparison import pairing
 from samplerbench.results.comparison.compare import compare, compare_with
 from samplerbench.results.comparison.estimates import Estimate
 from samplerbench.results.comparison.pairing import Entry, Pair
 from samplerbench.results.comparison.verdicts import judge_lines
 from samplerbench.results.quantities import judged as judged_quantities
 from samplerbench.results.result_table import load, rebuild
-from samplerbench.results.terminal.comparison import print_comparison
+from samplerbench.results.table.curves import Tuning
+from samplerbench.results.terminal.comparison import print_comparison, print_tuning
 
 N = 400
 
@@ -311,6 +314,32 @@ def test_print_comparison__names_and_numbers_stay_whole_in_a_narrow_terminal(pai
     print_comparison(compare(*pair), console)
     words = console.file.getvalue().split()
     assert {"sampler", "NFE", "heun", "euler", "equivalent", "×1.2"} <= {*words}
+
+
+def test_print_tuning__numbers_stay_whole_in_a_narrow_terminal():
+    tuning = Tuning(123_456, 234_567, 64, 12.5, 0.25, "other", 0.125, 0.0625)
+    sides = {"baseline": "heun", "baseline_tuning": None, "sampler": "x=[b]", "tuning": tuning}
+    console = Console(width=30, file=io.StringIO())
+    print_tuning([SimpleNamespace(model="m", budget=10, **sides)], console)
+    words = console.file.getvalue().split()
+    assert {"x=[b]", "10", "123,456", "234,567", "+25%", "0.0625", "0.125"} <= {*words}
+
+
+@pytest.mark.parametrize("later", [0, 50])
+def test_matching__work_is_in_proportion_to_the_rows(monkeypatch, later):
+    def rows(sampler, first):
+        names = {"sampler": sampler, "curve": sampler, "schedule": "own", "slot": 10}
+        return [Entry({**names, "seed": seed}) for seed in range(first, first + 50)]
+
+    looked_at = []
+    texts = pairing._column_texts
+    monkeypatch.setattr(pairing, "_column_texts", lambda *x: looked_at.append(x) or texts(*x))
+    matched = pairing.match_cells(rows("euler", 0), rows("euler", later)[::-1])
+    found = pairing.match_with_sampler(rows("euler", 0) + rows("heun", 0), "euler")
+    assert len(matched.pairs) == (0 if later else 50)
+    for pair in (*matched.pairs, *found.pairs):
+        assert pair.baseline.record["seed"] == pair.candidate.record["seed"]
+    assert len(looked_at) < 1000
 
 
 def test_a_table_in_memory_is_compared_too(tmp_path):
