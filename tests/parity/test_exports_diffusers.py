@@ -13,7 +13,6 @@ from moved_tables import MOVED, moved
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import export, missing
-from samplerbench.benchmarks.advice.exports.diffusers import _output_code
 from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names, uniform_lambda
 
@@ -147,15 +146,3 @@ def test_images_of_a_network_with_a_learned_variance_are_ours(tmp_path, monkeypa
     model = load(tmp_path, {})
     saved = SimpleNamespace(pipe=pipe, model=model, scheduler=scheduler)
     check(saved, make(spec), karras(4, model.sigma_min, model.sigma_max), monkeypatch)
-
-
-@pytest.mark.parametrize(
-    ("half", "kept"), [("first", [0, 1]), ("second", [2, 3]), (None, range(4))]
-)
-def test_output_code__keeps_the_half_that_is_the_prediction(half, kept):
-    code = _output_code(SimpleNamespace(model=SimpleNamespace(half=half)))
-    given = {"sample": torch.zeros(1, 2), "model_output": torch.arange(4)[None]}
-    assert eval(code, given)[0].tolist() == [*kept]
-    # a pipeline may have cut it already
-    given["model_output"] = torch.arange(2)[None]
-    assert eval(code, given)[0].tolist() == [0, 1]
