@@ -254,6 +254,8 @@ def _bytes_of(value: Any, seen: set[Any] | None = None) -> bytes:
     try:
         if isinstance(value, Tensor):
             return repr((value.dtype, value.shape)).encode() + _bytes_of_numbers(value)
+        if isinstance(value, set | frozenset):  # its order differs between processes
+            return b"".join(sorted(_bytes_of(part, seen) for part in value))
         if inspect.isfunction(value):
             source, file = _source_of(value), value.__code__.co_filename
             if value in seen or (os.path.isfile(file) and not is_users_file(file)):

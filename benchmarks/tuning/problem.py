@@ -246,7 +246,8 @@ def power_mean(distances: NDArray[np.float64], power: int) -> float:
     values = np.maximum(distances, least)  # so that neither log nor power fails
     if power == 0:
         return float(np.exp(np.log(values).mean()))
-    return float((values ** float(power)).mean() ** (1 / power))
+    # squares of the least underflow to 0
+    return max(float((values ** float(power)).mean() ** (1 / power)), np.finfo(float).tiny)
 
 
 STEP = 1e-3

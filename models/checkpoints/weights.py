@@ -28,7 +28,7 @@ Sets = dict[str, dict[str, Tensor]]
 PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model", "state_dict")
 """Usual entry names, in order of preference."""
 AVERAGE = re.compile(
-    r"(?<![a-z])(?<!exp_)(?<!no_)(?<!non_)(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])"
+    r"(?<![a-z])(?<!exp_)(?<!(?<![a-z])no_)(?<!(?<![a-z])non_)(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])"
 )
 """Pattern of entry names of averaged weights, from which papers sample. Adam's ``exp_avg`` averages gradients."""
 COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")

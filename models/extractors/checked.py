@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..loaders.source_file import LoadedValue, digest_of
+from ..loaders.source_file import LoadedValue, digest_of, with_default_dtype
 from ..loaders.user_files import record_files
 from ..reference import FloatArray
 
@@ -32,7 +32,7 @@ class CheckedExtractor:
         event: tuple[int, ...],
         limits: tuple[float, float] | None = None,
     ) -> None:
-        self._call, self.read, *_ = loaded
+        self._call, self.read, _, self._default_dtype = loaded
         if not callable(self._call):
             problem = f"{name} returned {type(self._call).__name__}"
             raise ValueError(f"{problem}; it must return a callable from samples to features")
@@ -60,7 +60,8 @@ class CheckedExtractor:
     @torch.no_grad()
     def _features(self, x: Tensor) -> FloatArray:
         try:
-            result = self._call(x)
+            with with_default_dtype(self._default_dtype):
+                result = self._call(x)
             result = result.detach().cpu() if isinstance(result, Tensor) else result
             features = np.asarray(result, dtype=np.float64)
         except Exception as error:

@@ -53,7 +53,7 @@ from ..reference import (
     split_held_out,
 )
 from . import loader
-from .source_file import LoadedValue, call_function, identity_of_options
+from .source_file import LoadedValue, call_function, identity_of_options, with_default_dtype
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -79,10 +79,12 @@ class FileDecoder:
     event: tuple[int, ...]
     limits: tuple[float, float] | None
     device: torch.device | str = "cpu"
+    default_dtype: torch.dtype | None = None
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Return the images that the user's ``decode`` gives, in the dtype of the latents."""
-        images = self.decode(latents)
+        with with_default_dtype(self.default_dtype):
+            images = self.decode(latents)
         return images.to(latents.dtype) if isinstance(images, Tensor) else images
 
     def to(self, device: torch.device | str) -> FileDecoder:
@@ -137,8 +139,11 @@ def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     Raises a ValueError if the result is not a valid model.
     """
     kind = ForeignDenoiser if isinstance(loaded.value, Denoiser) else FileModel
-    model = kind(loaded.value, name, identity)
+    with with_default_dtype(loaded.default_dtype):
+        model = kind(loaded.value, name, identity)
     model.read, model.default_dtype = loaded.read, loaded.default_dtype
+    if isinstance(model.decoder, FileDecoder):
+        model.decoder.default_dtype = loaded.default_dtype
     return model
 
 
@@ -147,15 +152,12 @@ def _users_call(method: Method) -> Method:
 
     @torch.no_grad()
     @functools.wraps(method)
-    def call(self: Any, *args: Any) -> Any:
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(self.default_dtype or before)
-        try:
-            return method(self, *args)
-        except SystemExit as error:
-            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
-        finally:
-            torch.set_default_dtype(before)
+    def call(self: Any, *args: Any, **named: Any) -> Any:
+        with with_default_dtype(self.default_dtype):
+            try:
+                return method(self, *args, **named)
+            except SystemExit as error:
+                raise RuntimeError(f"it called sys.exit({error.code!r})") from error
 
     return cast(Method, call)
 
@@ -182,6 +184,7 @@ class ForeignDenoiser(Wrapper):
         guided, free = self.inner.denoise_both(x, sigma, labels)
         return guided.detach(), free.detach()
 
+    data = _users_call(Wrapper.data)
     mode_of = _users_call(Wrapper.mode_of)
 
 
@@ -272,8 +275,7 @@ class FileModel(Denoiser):
             twin = copy.copy(self)
             twin._model, twin._latest = copy_to_device(self._model, device), None
             if self.decoder is not None:
-                event, limits = self.decoder.event, self.decoder.limits
-                twin.decoder = FileDecoder(twin._model.decode, event, limits, device)
+                twin.decoder = replace(self.decoder, decode=twin._model.decode, device=device)
             return twin
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 

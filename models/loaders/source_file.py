@@ -136,6 +136,17 @@ def short_path(text: str) -> str:
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
+@contextlib.contextmanager
+def with_default_dtype(dtype: torch.dtype | None) -> Iterator[None]:
+    """Make ``dtype`` torch's default dtype in this context; None leaves it as it is."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype or before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 _PLAIN: dict[str, tuple[type, str]] = {
     "bool": (bool, "True or False"),
     "int": (Integral, "a whole number"),
@@ -164,8 +175,8 @@ def check_options(
     for name, value in options.items():
         known = signature.parameters.get(name)
         annotation = known and getattr(known.annotation, "__name__", known.annotation)
-        plain, optional, _ = str(annotation).partition(" | None")
-        if not known or plain not in _PLAIN:
+        plain, optional, others = str(annotation).partition(" | None")
+        if not known or plain not in _PLAIN or others:
             continue
         if value is None and (optional or known.default is None):
             continue
@@ -240,8 +251,7 @@ def importing_from(folder: Path) -> Iterator[None]:
     folder is restored too, on which paths such as the run directory's depend, and torch's default
     dtype, on which other models and extractors depend.
     """
-    dtype = torch.get_default_dtype()
-    with _importing, contextlib.ExitStack() as restored:
+    with _importing, with_default_dtype(None), contextlib.ExitStack() as restored:
         with contextlib.suppress(FileNotFoundError):  # it is deleted
             restored.enter_context(contextlib.chdir("."))
         names = _importable_names(folder)
@@ -257,7 +267,6 @@ def importing_from(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            torch.set_default_dtype(dtype)
             sys.path.remove(str(folder))
             sys.dont_write_bytecode = writes
             _restore_modules(folder, names, aside)

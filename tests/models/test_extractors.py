@@ -256,6 +256,10 @@ def test_make_model__a_file_has_a_default_dtype_of_its_own(tmp_path):
         "        return x",
         "    def sample(self, n, seed):",
         "        return torch.ones(n, 2)",
+        "    def decode(self, x):",
+        "        return x.to(DTYPE).reshape(-1, 1, 1, 2) @ torch.ones(2, 2)",
+        "def features():",
+        "    return lambda x: x.to(DTYPE) @ torch.ones(2, 3)",
     ]
     changes = ["torch.set_default_dtype(torch.float64)"]
     for name, change, dtype in (("a", changes, torch.float64), ("b", [], torch.float32)):
@@ -264,6 +268,9 @@ def test_make_model__a_file_has_a_default_dtype_of_its_own(tmp_path):
     for name, dtype in (("a", torch.float64), ("b", torch.float32)):
         model = make_model(f"{tmp_path / name}.py:Model")
         assert torch.get_default_dtype() == torch.float32
-        model.denoise(torch.zeros(1, 2), 1.0, None)
+        model.denoise(torch.zeros(1, 2), 1.0, labels=None)
         assert model.data(3, 0).dtype == dtype
+        assert model.to("cpu").decode(torch.ones(1, 2)).sum() == 4
+        extractor = make_extractor(f"{tmp_path / name}.py:features", Samples((2,), None))
+        assert extractor(torch.ones(1, 2)).tolist() == [[2.0] * 3]
     assert torch.get_default_dtype() == torch.float32

@@ -170,7 +170,9 @@ def test_importing_from__works_in_a_deleted_working_folder(tmp_path, monkeypatch
 TYPED = """
 from samplerbench.models import make_model
 
-def typed(clip: bool = False, count: int = 1, scale: float = None):
+def typed(
+    clip: bool = False, count: int = 1, scale: float = None, size: "int | None | str" = None
+):
     return make_model("gaussian")
 """
 
@@ -184,4 +186,4 @@ def test_call_function__options_have_the_annotated_types(tmp_path):
         make_model(spec, count=2.5)
     with pytest.raises(ValueError, match="scale must be a number, got True"):
         make_model(spec, scale=True)
-    make_model(spec, clip=True, count=2, scale=None)
+    make_model(spec, clip=True, count=2, scale=None, size="large")

@@ -262,7 +262,8 @@ def _from_config_settings(scheduler: Scheduler, coords: PipelineUnits) -> dict[s
 
 def _output_code(coords: PipelineUnits) -> str:
     """Return the code of a network's output, without the half that is a learned variance."""
-    return "model_output[:, : sample.shape[1]]" if coords.model.half else "model_output"
+    halves = {"first": "[:, : sample.shape[1]]", "second": "[:, -sample.shape[1] :]"}
+    return f"model_output{halves.get(coords.model.half or '', '')}"
 
 
 class ScaledScheduler(NamedTuple):

@@ -131,6 +131,11 @@ def test_entries_of__no_average_of_gradients_is_taken_for_one_of_weights(tmp_pat
         assert torch.equal(taken(tmp_path / "model.pt")[0], RAW["out.2.weight"])
 
 
+def test_entries_of__an_average_of_a_network_whose_name_ends_in_no_is_one(tmp_path):
+    torch.save({"dino": RAW, "dino_ema": AVERAGE}, tmp_path / "model.pt")
+    assert torch.equal(taken(tmp_path / "model.pt")[0], AVERAGE["out.2.weight"])
+
+
 def test_entries_of__one_table_under_two_names_is_reached_by_both(tmp_path):
     torch.save({"model": AVERAGE, "ema_model": AVERAGE}, tmp_path / "same.pt")
     for entry in (None, "ema_model", "model"):
