@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from ... import samplers
@@ -37,14 +37,18 @@ def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
     sampler, usage = _make_or_class(name), authors_schedules_of(name)
     return {
         "name": name,
-        "order": sampler.order,
+        "order": None if isinstance(sampler.order, property) else sampler.order,
         **{key: entry.get(key) for key in ("measured", "weak", "strong")},
         "nfe_per_step": None if isinstance(sampler, type) else nfe_per_step(sampler),
         "kind": "stochastic" if sampler.stochastic else "deterministic",
         "control": "tolerance" if sampler.adaptive else "steps",
         "batch_coupled": sampler.batch_coupled,
         "same_as": sampler.same_as,
-        "options": {f.name: f.default for f in fields(sampler) if not f.metadata.get("found")},
+        "options": {
+            f.name: None if f.default is MISSING else f.default
+            for f in fields(sampler)
+            if not f.metadata.get("found")
+        },
         "summary": _summary(samplers.get(name)),
         "source": f"{sampler.source.key} {sampler.source.where}",
         "url": sampler.source.url,
