@@ -38,7 +38,7 @@ def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
     sampler, usage = _make_or_class(name), authors_schedules_of(name)
     return {
         "name": name,
-        "order": sampler.order,
+        "order": None if isinstance(sampler.order, property) else sampler.order,
         **{key: entry.get(key) for key in ("measured", "weak", "strong")},
         "nfe_per_step": None if isinstance(sampler, type) else nfe_per_step(sampler),
         "kind": "stochastic" if sampler.stochastic else "deterministic",

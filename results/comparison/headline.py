@@ -151,7 +151,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
     for line in lines:
         line["verdict"] = claim(_evidence_from_intervals(lines[0], line), level)
-        if line["curve"] in lost_curves and lines[0]["nfe_to_floor"] <= line["largest"]:
+        if line["curve"] in lost_curves and lines[0]["high"] <= line["largest"]:
             line["verdict"] = "worse"
     lines[0]["verdict"] = ""
     return lines

@@ -158,12 +158,16 @@ class Pair(NamedTuple):
 
     @property
     def evaluations(self) -> tuple[float, float] | None:
-        """Evaluations a sample of both rows; None if unknown, or if means of other samples."""
+        """Evaluations a sample of both rows; None if unknown, or if they depend on other samples."""
         first, second = (number(entry.record, "nfe") for entry in self)
         if first is None or second is None:
             return None
-        exact = first.is_integer() and second.is_integer()  # a mean depends on the samples
-        return (first, second) if exact or self.same_latents else None
+        sizes = [entry.record.get("samples") for entry in self]
+        # adaptive rows have no steps; one step size for a batch makes their counts integers too
+        has_steps = all(entry.record.get("steps") is not None for entry in self)
+        exact = has_steps and first.is_integer() and second.is_integer()
+        same_samples = self.same_latents and sizes[0] == sizes[1]
+        return (first, second) if exact or same_samples else None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -244,7 +248,8 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Match a cell's rows of baseline (``ours``) and candidate (``theirs``) into ``matches``."""
     left, right = list(ours), list(theirs)
-    for names in ((*CONDITION_COLUMNS, "estimator"), CONDITION_COLUMNS):
+    most = (*CONDITION_COLUMNS, "estimator")
+    for names in ((*most, "steps"), most, CONDITION_COLUMNS):
         twins: dict[tuple[str, ...], deque[Entry]] = defaultdict(deque)
         for entry in right:
             twins[_column_texts(entry.record, names)].append(entry)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from ..text import Z95
@@ -97,6 +98,7 @@ def upper_tail_probability(excess: float, se: float, df: float = math.inf) -> fl
     return tail if t > 0 else 1 - tail
 
 
+@lru_cache(maxsize=1024)
 def half_width_95(df: float) -> float:
     """Return the half-width of a 95 % interval in standard errors with ``df`` degrees of freedom.
 

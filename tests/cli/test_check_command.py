@@ -87,6 +87,9 @@ class Unlike(Euler):
 class Keyed(Euler):
     name, source = "aa_keyed", Source("", "", "")
     key: int
+    @property
+    def order(self):
+        return self.key
 """
 
 
@@ -103,3 +106,6 @@ def test_check_and_list__a_sampler_that_needs_an_option_stops_no_other(
         code, out, err = samplerbench("list", "samplers", "--plugin", str(file), *words)
         assert code == 0, err
         assert "aa_keyed" in out
+    listed = json.loads(samplerbench("list", "samplers", "--plugin", str(file), "--json")[1])
+    (row,) = (row for row in listed if row["name"] == "aa_keyed")
+    assert (row["order"], row["options"]) == (None, {"key": "required"})

@@ -208,11 +208,27 @@ def test_gate__more_evaluations_for_the_same_samples_are_a_regression(
     assert f"takes {before:g} evaluations a sample in a, and {now:g} in b" in caplog.text
 
 
-def test_gate__a_mean_of_other_samples_is_no_count(tmp_path):
+@pytest.mark.parametrize("counts", [(40.2, 43.8), (74.0, 80.0)])
+@pytest.mark.parametrize("sizes", [(9, 9), (9, 12)])
+def test_gate__a_count_of_other_samples_of_an_adaptive_sampler_is_not_compared(
+    tmp_path, counts, sizes
+):
+    """One step size for a batch makes counts that depend on the samples integers too."""
     a, b = (make_run(tmp_path / name) for name in "ab")
-    for seed, (run, nfe) in enumerate(((a, 40.2), (b, 43.8))):
-        add(run, "rk45", influence=np.arange(9.0), quality={"nfe": nfe}, steps=None, seed=seed)
+    for seed, (run, nfe, size) in enumerate(zip((a, b), counts, sizes, strict=True)):
+        seen = {"steps": None, "seed": seed if sizes[0] == sizes[1] else 0}
+        add(run, "rk45", influence=np.arange(float(size)), quality={"nfe": nfe}, **seen)
     assert "nfe" not in outcomes(gate(a.path, b.path))
+
+
+def test_gate__rows_of_one_budget_are_matched_by_their_steps_first(tmp_path):
+    a, b = (make_run(tmp_path / name) for name in "ab")
+    influence = 2 + np.random.default_rng(0).normal(size=300)
+    for run, counts in ((a, (10,)), (b, (5, 10))):
+        for steps in counts:
+            nfe = {"nfe": 2.0 * steps}
+            add(run, influence=influence + 10 / steps, quality=nfe, steps=steps, budget=20)
+    assert {check.outcome for check in gate(a.path, b.path).checks} == {"passed"}
 
 
 def test_gate__a_sampler_with_fewer_steps_in_its_budget_is_compared(tmp_path):

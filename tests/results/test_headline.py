@@ -144,6 +144,19 @@ def test_headline_of_problem__a_curve_that_diverged_later_needs_more_than_was_tr
     assert found.index[0] == "good"
 
 
+def test_headline_of_problem__a_curve_lost_within_the_interval_of_the_first_has_no_verdict():
+    frame = table(
+        {"good": [0.1, 0.1, 0.1, 0.018, 0.001], "lost": [0.1] * 5}, fd_conv_se=0.004
+    ).frame
+    frame = frame[(frame["sampler"] == "good") | (frame["budget"] <= 40)]
+    gone = (frame["sampler"] == "lost") & (frame["budget"] == 40)
+    frame.loc[gone, ["nfe", "fd_conv", "fd_conv_se", "fid_proxy_floor"]] = None
+    frame.loc[gone, "status"] = "diverged"
+    found = headline_table(ResultTable.typed(frame)).set_index("curve")
+    assert found["nfe_to_floor"]["good"] < 40 < found["high"]["good"]
+    assert found["verdict"]["lost"] != "worse"
+
+
 def test_headline_of_problem__names_curves_as_the_rest_of_the_page_does():
     """The seeds differ between the two estimators of a model, but not within either."""
     parts = [
