@@ -8,7 +8,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import os
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -356,12 +355,8 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
 
 
 def _import_file(path: Path, watch: Watch) -> ModuleType:
-    """Return a plugin file's module, imported once for each path and content.
-
-    Raises a PluginError if the import fails.
-    """
-    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:6]  # data may lie beside it
-    name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path)}_{place}"
+    """Return a plugin file's module, imported once for each content; PluginError if it fails."""
+    name = f"samplerbench_plugin_{path.stem}_{_hash_of_file(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...results.run_directory.reading import log
 from ...results.text import name_hint
 from .common.console import err, format_value, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, option_default
@@ -86,7 +86,9 @@ def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
     if everything:
         named = samplers.names(complete=True)
         for name in sorted({*samplers.names()} - {*named}):
-            log.warning("%s is not checked: name it with its options that have no default.", name)
+            logging.getLogger("samplerbench").warning(
+                "%s is not checked: name it with its options that have no default.", name
+            )
     return [sampler_to_check(spec) for spec in named]
 
 

@@ -229,9 +229,9 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     say("end: bound on the error of stopping at sigma_min")
     say("order: from the previous budget to this one, ± 1.96 standard errors")
     say("×: dominated by the model's own error; do not rank by fid_proxy there")
-    if any(parts["rmse_flag"].dropna()):
+    if parts["rmse_flag"].notna().any():
         say("†: a few samples carry half of the mean square; compare by typical and flips")
-    if (parts["fid_proxy_converged"] < 0).any():
+    if any(value < 0 for value in parts["fid_proxy_converged"].dropna().tolist()):
         say(BELOW_NOTE)
 
 

@@ -105,17 +105,6 @@ class Beside(Euler):
 """
 
 
-def test_load_file__the_same_text_beside_other_data_is_another_plugin(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "s.py").write_text(BESIDE)
-        (tmp_path / folder / "data.txt").write_text(folder)
-    assert samplers.load_file(tmp_path / "a" / "s.py") == ["beside"]
-    assert samplers.load_file(tmp_path / "a" / "s.py") == ["beside"]
-    with pytest.raises(samplers.PluginError, match="two samplers are called 'beside'"):
-        samplers.load_file(tmp_path / "b" / "s.py")
-
-
 def test_load_plugins__a_file_imports_the_modules_beside_it(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
