@@ -42,7 +42,7 @@ from .measuring import (
     check_folder,
     most_reference_steps,
 )
-from .races import race_fits, run_races
+from .races import least_seconds, race_fits, run_races
 from .request import AdviceRequest, load_subject, width_of_data_range
 from .run import COMPARED, AdviceRun, BudgetResult, Clock, OutOfTime, Progress
 from .sentences import conclusions
@@ -192,7 +192,7 @@ def _budgets_of(
 
 def _check_time(run: AdviceRun) -> None:
     """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
-    needed = run.least_seconds(run.budgets)
+    needed = least_seconds(run, run.budgets)
     if needed > run.clock.seconds_until(COMPARED):  # loading the model can take long
         raise ValueError(
             f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...samplers.auto import ProbeData
 from ..running.executors import Failure
 from .exports.equivalents import StepTable, tabulate_steps
-from .measuring import FIRST
+from .measuring import FIRST, RULE
 from .race import Race, Squares, geometric_mean, is_hopeful
 from .request import FIELDS, Entry
 from .run import AdviceRun, BudgetResult, Late, OutOfTime
@@ -79,7 +79,7 @@ def _budgets_with_auto_rule(run: AdviceRun, budgets: Sequence[int], until: float
         return set()
     tasks = [request.task(search_auto_rule, n // request.model.passes) for n in budgets]
     outcomes: dict[int, object] = {}
-    first = run.least_seconds(run.budgets[:1]) / 60 / run.clock.minutes
+    first = least_seconds(run, run.budgets[:1]) / 60 / run.clock.minutes
     end = min(run.share_of_total(FITTED_LATE), run.races_end_share - first)
     with suppress(OutOfTime), run.clock.raise_when_over(end):
         for n, outcome in run.executor.map(tasks, run.world, wanted=lambda _: not late()):
@@ -90,6 +90,13 @@ def _budgets_with_auto_rule(run: AdviceRun, budgets: Sequence[int], until: float
         if isinstance(outcome, Failure):
             run.without_auto[budget] = outcome.reason
     return {*budgets} - {*run.without_auto}
+
+
+def least_seconds(run: AdviceRun, budgets: Sequence[int]) -> float:
+    """Return seconds for endpoints, and the smallest useful races at ``budgets`` with scores."""
+    exact = run.request.model.kind != "denoiser"
+    solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
+    return (solved + sum(budgets) * (LEAST_ENTRIES * FIRST + 3 * 32)) / run.rate
 
 
 def _entries_in_order_of_trial(
@@ -169,6 +176,8 @@ ROUNDS = (4, 8, 16, 32, 64, 128, 256)
 """Number of latents after each round."""
 LEAST = 16
 """Smallest number of latents on which leaders are ranked, regardless of the time."""
+LEAST_ENTRIES = 20
+"""Number of configurations in the smallest race that is worth its time."""
 FIRST_ENTRIES = 6
 """Number of first entries, which are always measured and set the reference's accuracy."""
 OF_EACH = 3

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..running.executors import Executor, Failure
 from ..scoring.feature_references import CARD
-from .measuring import FIRST, RULE
 from .tasks import SamplingTask
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ RACED = (0.5, 0.85)
 """Least and largest share of the time at which races end; the least excludes the start-up."""
 OVER = 0.3
 """Share of the time from the planned end of the races to ``COMPARED`` that races may overrun."""
-LEAST = 20
-"""Number of configurations in the smallest race that is worth its time."""
 ENTRIES = 7
 """Approximate number of configurations that are scored at a budget."""
 
@@ -135,12 +132,6 @@ class AdviceRun:
     def share_of_total(self, share: float) -> float:
         """Return ``started`` plus ``share`` of the time after it, as a share of the time limit."""
         return self.started + (1 - self.started) * share
-
-    def least_seconds(self, budgets: Sequence[int]) -> float:
-        """Return seconds for endpoints, and the smallest useful races at ``budgets`` with scores."""
-        exact = self.request.model.kind != "denoiser"
-        solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
-        return (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / self.rate
 
     @property
     def races_end_share(self) -> float:

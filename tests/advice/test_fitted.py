@@ -2,6 +2,7 @@
 that can be told it.
 """
 
+import math
 import time
 from itertools import product
 from types import SimpleNamespace
@@ -285,15 +286,15 @@ def test_to_choice__a_failure_at_one_budget_is_not_reported_at_another(asked, tm
     assert [to_choice(run, entry, None, None).failed for entry in entries] == ["no room", ""]
 
 
-def run_of_searches(outcomes, minutes=1.0, needed=0.0):
-    """Run whose first race needs a number of seconds, and whose searches have these outcomes."""
+def run_of_searches(outcomes, minutes=1.0, rate=math.inf):
+    """Run of a number of evaluations a second, whose searches have these outcomes."""
     return SimpleNamespace(
         request=load_subject("gaussian", "cpu", 0, "card", ()),
         clock=Clock(minutes),
         share_of_total=float,
         races_end_share=0.8,
         budgets=(5, 6, 7),
-        least_seconds=lambda budgets: needed * len(budgets),
+        rate=rate,
         executor=SimpleNamespace(map=outcomes),
         world=None,
         without_auto={6: "old"},
@@ -323,7 +324,7 @@ def test_budgets_with_auto_rule__leave_time_for_the_first_race():
         time.sleep(30)
         yield 1, None
 
-    run = run_of_searches(outcomes, minutes=0.05, needed=1.2)  # 3 seconds, of which 0.4 are left
+    run = run_of_searches(outcomes, minutes=0.05, rate=4800)  # of 3 seconds 1.2 are for a race
     assert _budgets_with_auto_rule(run, (5, 6, 7), 0.3) == {5}
     assert run.clock.share_spent < 0.8
     assert run.without_auto == {6: LATE, 7: LATE}
