@@ -207,7 +207,7 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     from ...results.printed_values import BELOW_NOTE, value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import KEY, curvature_lines
-    from ...results.values import rows_as_dicts
+    from ...results.values import number, rows_as_dicts
 
     whole = dominated_from(table)
     parts = error_decomposition(table, about.get("start_errors"))
@@ -229,9 +229,10 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     say("end: bound on the error of stopping at sigma_min")
     say("order: from the previous budget to this one, ± 1.96 standard errors")
     say("×: dominated by the model's own error; do not rank by fid_proxy there")
-    if parts["rmse_flag"].notna().any():
+    every = rows_as_dicts(parts)
+    if any(row["rmse_flag"] for row in every):
         say("†: a few samples carry half of the mean square; compare by typical and flips")
-    if any(value < 0 for value in parts["fid_proxy_converged"].dropna().tolist()):
+    if any((number(row, "fid_proxy_converged") or 0.0) < 0 for row in every):
         say(BELOW_NOTE)
 
 

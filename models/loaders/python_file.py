@@ -274,7 +274,7 @@ class FileModel(Denoiser):
         if hasattr(self._model, "to"):
             twin = copy.copy(self)
             twin._model, twin._latest = copy_to_device(self._model, device), None
-            if self.decoder is not None:
+            if isinstance(self.decoder, FileDecoder):
                 twin.decoder = replace(self.decoder, decode=twin._model.decode, device=device)
             return twin
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
