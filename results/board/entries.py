@@ -59,7 +59,7 @@ class Board:
     def admit(self, folder: Path, reruns: Path | None = None) -> list[tuple[str, str]]:
         """Add the submissions of a folder; return name and reason of each file that is not used.
 
-        A submission that agrees with its rerun in the folder ``reruns`` is verified, as far as that goes.
+        A submission that agrees with its rerun in the folder ``reruns`` is verified: in part if that lacks curves.
         """
         refused, files = [], []
         rerun = dict[tuple[str, ...], Submission]()

@@ -52,7 +52,7 @@ class Estimate:
         influence: ``(n,)`` contribution of each sample, in order, to the mean that gives the value;
             squares for a root mean square, logarithms for a typical error. None if not stored.
         reference: ``(m,)`` contribution of each reference sample; None if there are none.
-        reach: longer half of the stored 95 % interval, in standard errors; 0 without one.
+        reach: standard error that the longer half of the stored 95 % interval implies; 0 without one.
         summary: statistic over the samples.
         jump: ``influence`` of a flip, a sample that ends in another mode; 0 for means and shares.
         df: degrees of freedom of ``se``, > 0; inf for many.

@@ -102,11 +102,11 @@ def points_of(rows: pd.DataFrame, metric: str, cost: str) -> list[tuple[Record, 
         for row in rows_as_dicts(rows)
         if (number(row, cost) or 0.0) > 0 and number(row, metric) is not None
     ]
-    ys = [point.y for _, point in found if point]
+    least = min((point.y for _, point in found if point), default=None)
+    if least is None:
+        return []
     return [
-        (row, point or Point(number(row, cost) or 0.0, min(ys), limit=True))
-        for row, point in found
-        if ys
+        (row, point or Point(number(row, cost) or 0.0, least, limit=True)) for row, point in found
     ]
 
 
