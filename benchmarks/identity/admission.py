@@ -57,7 +57,7 @@ class Admission:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
         self._aside = run.keys_set_aside()
         self._records = {
-            digest: _parse_fingerprint(record) for digest, record in run.fingerprints().items()
+            digest: parse_fingerprint(record) for digest, record in run.fingerprints().items()
         }
         self.digests = {
             name: (
@@ -76,7 +76,17 @@ class Admission:
         self.set_aside_if_outdated(cell)
         sampler, (model, extractor) = self.probe(cell), self.digests[cell.model]
         exists = self.has_parts(cell.key)
-        stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
+        stored: dict[str, Any] = {}
+        if exists:
+            stored = self.run.read(cell.key, MADE) or {}
+        elif (match := self.find_restorable(cell)) is not None:
+            folder, stored = match
+            self.run.restore(cell.key, folder)
+            log.warning(
+                "%s is back: it was set aside when other code was there, and "
+                "is what the present code makes.",
+                cell.key,
+            )
         # a recorded fingerprint within tolerance comes first, so that made_by stays
         recorded = _recorded_fingerprint(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
@@ -131,20 +141,6 @@ class Admission:
             if not self._why_not_reusable(record, sampler, cell.model):
                 return folder, record
         return None
-
-    def _restore(self, cell: Cell) -> dict[str, Any]:
-        """Restore a cell that was set aside, and return its ``made.json``; {} if there is none."""
-        match = self.find_restorable(cell)
-        if match is None:
-            return {}
-        folder, record = match
-        self.run.restore(cell.key, folder)
-        log.warning(
-            "%s is back: it was set aside when other code was there, and "
-            "is what the present code makes.",
-            cell.key,
-        )
-        return record
 
     def _why_not_reusable(
         self, stored: Mapping[str, Any], sampler: Fingerprint, model: str, *, extractor: bool = True
@@ -232,10 +228,11 @@ def _describe_difference(before: Fingerprint, now: Fingerprint) -> str:
 def _recorded_fingerprint(stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
     """Return the sampler's fingerprint in ``made.json``: ``now`` if equal; None if damaged."""
     record = stored.get("sampler")
-    return now if record == now.to_json() else _parse_fingerprint(record)
+    return now if record == now.to_json() else parse_fingerprint(record)
 
 
-def _parse_fingerprint(record: object) -> Fingerprint | None:
+def parse_fingerprint(record: object) -> Fingerprint | None:
+    """Return the fingerprint in a record; None if the record is missing or damaged."""
     try:
         return Fingerprint.from_json(record)
     except ValueError:

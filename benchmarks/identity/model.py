@@ -26,6 +26,7 @@ from ...models.networks import parameter_dtype
 from ...models.reference import Extractor, Identity
 from ...results.run_directory.behaviour_fingerprint import FILE, Fact, Fingerprint, Numbers
 from ...samplers.noise import SampleNoise
+from ...samplers.peers.locate import version_of_package
 from .reduced_numbers import reduce_rows
 
 _BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
@@ -220,13 +221,8 @@ def _is_installed(name: str) -> bool:
 
 
 def _versions_of_package(package: str) -> str:
-    versions = []
-    for name in sorted(set(_distributions().get(package, [package]))):
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} of no known version")
-    return " and ".join(versions)
+    names = sorted(set(_distributions().get(package, [package])))
+    return " and ".join(version_of_package(name) or f"{name} of no known version" for name in names)
 
 
 _distributions = cache(importlib.metadata.packages_distributions)

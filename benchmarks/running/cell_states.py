@@ -28,11 +28,9 @@ def missing_shards(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
 
 def is_skipped_or_failed(run: RunDir, cell: Cell) -> bool:
     """Return True if a cell is skipped, or failed with the present version and settings."""
-    quality = run.read(cell.key, QUALITY)
-    failed = (
-        quality and quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
-    )
-    return bool(cell.skip or failed)
+    quality = run.read(cell.key, QUALITY) or {"status": "ok"}
+    failed = quality["status"] != "ok" and quality.get("attempt") == _failure_inputs(cell)
+    return bool(cell.skip) or failed
 
 
 def record_no_samples(run: RunDir, cell: Cell, status: str, reason: str) -> None:

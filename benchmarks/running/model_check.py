@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import math
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...models.checkpoints.check_cache import has_passed_check
-from ...models.denoiser import Denoiser, wrapped_models
+from ...models.denoiser import Bound, Denoiser, wrapped_models
 from ...models.guidance import AlteringWrapper
 from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
@@ -233,62 +232,60 @@ def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     return (None, False) if modes is None else (model.classes_of(modes), True)
 
 
-class DenoisingErrors(NamedTuple):
-    """Mean squared errors of a model on data with noise of level ``sigma``."""
-
-    sigma: float
-    right: float  # error of the model called with sigma
-    less: float  # called with sigma / WRONG; inf at an end of the model's levels
-    more: float  # called with sigma * WRONG; inf at an end of the model's levels
-
-
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
     """Raise a ValueError if the errors break a bound that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
+    bound = model.bind(ids, SEED, labels)
+    z = SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
     variance = _mean_square(x0 - x0.mean(0))
     ends, std = {model.sigma_max, model.sigma_min}, math.sqrt(variance)
     inner = [std * each for each in SPREADS if model.sigma_min < std * each < model.sigma_max]
     levels = sorted(ends.union(inner), reverse=True)
-    errors = [_denoising_errors(model, x0, ids, labels, sigma) for sigma in levels]
-    _check_range(model, x0, ids, labels, levels[1:-1])
-    for at in errors:
-        predicted = NOISE * at.sigma**2
+
+    def error(sigma: float, stated: float) -> float:
+        """Return the mean squared error of the model called with the level ``stated``."""
+        level = min(max(stated, model.sigma_min), model.sigma_max)
+        return _mean_square(bound(x0 + sigma * z, level) - x0)
+
+    errors = {sigma: error(sigma, sigma) for sigma in levels}
+    _check_range(model, bound, x0, z, levels[1:-1])
+    for sigma, right in errors.items():
+        predicted = NOISE * sigma**2
         poor = (
-            f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error "
-            f"on the data is {at.right:.3g}, and a"
+            f"model {model.name} does not denoise: at sigma {sigma:.3g} its mean squared error "
+            f"on the data is {right:.3g}, and a"
         )
         remedy = f"{_PROCESS}, or the data are not what it was trained on"
-        if at.right > max((SLACK + OFF) * variance, predicted):
+        if right > max((SLACK + OFF) * variance, predicted):
             raise ValueError(f"{poor} constant has {variance:.3g}, their variance; {remedy}")
         # error of E[x0] + a (x - E[x0]) with a = variance / (variance + sigma^2)
-        multiple = variance * at.sigma**2 / (variance + at.sigma**2)
-        if at.right > max(POOR * multiple + ROUGH * variance, predicted):
+        multiple = variance * sigma**2 / (variance + sigma**2)
+        if right > max(POOR * multiple + ROUGH * variance, predicted):
             raise ValueError(f"{poor} multiple of the noisy sample has {multiple:.3g}; {remedy}")
-        wrong, other = min((at.less, at.sigma / WRONG), (at.more, at.sigma * WRONG))
-        if at.right > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
+        if sigma in ends:  # no inputs beyond the ends
+            continue
+        wrong, other = min((error(sigma, at), at) for at in (sigma / WRONG, sigma * WRONG))
+        if right > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
             raise ValueError(
                 f"model {model.name} denoises better when it is told a wrong level (mean "
                 f"squared error {wrong:.3g} for {other:.3g}, "
-                f"{at.right:.3g} for the right one, {at.sigma:.3g}); {_PROCESS}"
+                f"{right:.3g} for the right one, {sigma:.3g}); {_PROCESS}"
             )
-    for high, low in pairwise(errors):
-        if low.right > SLACK * high.right + OFF * variance:
+    for high, low in pairwise(levels):
+        if errors[low] > SLACK * errors[high] + OFF * variance:
             raise ValueError(
                 f"model {model.name} denoises worse where there is less noise (mean "
-                f"squared error {low.right:.3g} at sigma {low.sigma:.3g}, "
-                f"{high.right:.3g} at {high.sigma:.3g}); {_PROCESS}"
+                f"squared error {errors[low]:.3g} at sigma {low:.3g}, "
+                f"{errors[high]:.3g} at {high:.3g}); {_PROCESS}"
             )
 
 
-def _check_range(
-    model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, levels: list[float]
-) -> None:
+def _check_range(model: Denoiser, bound: Bound, x0: Tensor, z: Tensor, levels: list[float]) -> None:
     """Raise a ValueError if data are in [0, 1] and the model expects [-1, 1], or the reverse.
 
     The wrong range has a larger error; levels are scaled with the data to compare errors.
     """
-    bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
-    variance = _mean_square(x0 - x0.mean(0))
+    low, high, variance = float(x0.min()), float(x0.max()), _mean_square(x0 - x0.mean(0))
     if low < -1.02 or high > 1.02:
         return
     own, other, scale, shift = ("[0, 1]", "[-1, 1]", 2.0, -1.0)
@@ -296,7 +293,7 @@ def _check_range(
         own, other, scale, shift = ("[-1, 1]", "[0, 1]", 0.5, 0.5)
     gains = []
     for sigma in levels:
-        x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
+        x = x0 + sigma * z
         level = min(max(scale * sigma, model.sigma_min), model.sigma_max)
         read = ((bound(scale * x + shift, level) - shift) / scale, bound(x, sigma))
         most = POOR * variance * sigma**2 / (variance + sigma**2) + ROUGH * variance
@@ -315,17 +312,3 @@ def _check_range(
 
 def _mean_square(x: Tensor) -> float:
     return float(x.double().square().mean())
-
-
-def _denoising_errors(
-    model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, sigma: float
-) -> DenoisingErrors:
-    bound = model.bind(ids, SEED, labels)
-    x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
-
-    def error(level: float) -> float:
-        return _mean_square(bound(x, min(max(level, model.sigma_min), model.sigma_max)) - x0)
-
-    if sigma in (model.sigma_min, model.sigma_max):  # no inputs beyond the ends
-        return DenoisingErrors(sigma, error(sigma), math.inf, math.inf)
-    return DenoisingErrors(sigma, error(sigma), error(sigma / WRONG), error(sigma * WRONG))

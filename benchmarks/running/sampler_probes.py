@@ -12,6 +12,7 @@ from ... import samplers
 from ...results.run_directory.behaviour_fingerprint import Fingerprint
 from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
+from ..identity.admission import parse_fingerprint
 from ..identity.sampler import origin_of
 from ..planning.cache import cached_result, default_cache
 from ..planning.remedy import plugin_arguments
@@ -129,13 +130,10 @@ class SamplerProbes:
         if quality.get("status") not in ENDED:
             return None
         made = self._run.read(cell.key, MADE) or {}
-        try:
-            fingerprint = Fingerprint.from_json(made.get("sampler"))
-        except ValueError:
-            return None
+        fingerprint = parse_fingerprint(made.get("sampler"))
         fault = f"{quality['status']}: {quality.get('reason')}"
         facts = origin_of(cell.sampler) | {FAULT: fault}
-        return fingerprint if facts.items() <= fingerprint.exact.items() else None
+        return fingerprint if fingerprint and facts.items() <= fingerprint.exact.items() else None
 
     def _run_conformance_checks(self, cell: Cell) -> list[str]:
         """Return the names of the checks that a sampler fails; [] if it crashes or hangs."""

@@ -93,19 +93,17 @@ def draw_missing_samples(
                 claims.note_failure(cell.key, start, status, reason)
         report.end_cell(cell.key)
 
-    todo: Sequence[tuple[Cell, int, int]] = []
-    tried: dict[str, Cell] = {}
+    todo: list[tuple[Cell, int, int]] = []  # with batches that fit into memory
     begun: list[int] = []
 
     def wanted(number: int) -> bool:
         cell, start, stop = todo[number]
-        if cell.key in first:
-            return False
-        if others_shards and others_shards.is_taken(cell.key, start, stop):
-            return False
-        if batches.resize(cell) != tried[cell.key]:  # the next round takes the smaller batch
-            return False
-        if not claims.take(cell.key, start, stop):
+        if (
+            cell.key in first
+            or (others_shards and others_shards.is_taken(cell.key, start, stop))
+            or batches.resize(cell) != cell  # the next round takes the smaller batch
+            or not claims.take(cell.key, start, stop)
+        ):
             return False
         if directory.has_shard_now(cell.key, start, stop):  # drawn meanwhile
             claims.release(cell.key, start, stop)
@@ -121,7 +119,7 @@ def draw_missing_samples(
     while True:
         scan_began, begun = time.monotonic(), []
         lacking = [
-            (cell, *shard)
+            (batches.resize(cell), *shard)
             for cell in cells
             if cell.key not in first
             for shard in missing_shards(directory, cell)
@@ -130,21 +128,17 @@ def draw_missing_samples(
             break
         todo = [*chain(*groups_of_like_cost(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
-        tried = {cell.key: batches.resize(cell) for cell, *_ in todo}
-
         results = setup.executor.map(
-            [_shard_task(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
+            [_shard_task(setup, *shard) for shard in todo],
             setup.world,
             tell=tell,
-            limits=[
-                setup.limits.limit_of(tried[cell.key], stop - start) for cell, start, stop in todo
-            ],
+            limits=[setup.limits.limit_of(cell, stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
         with closing(results):
             for number, result in results:
-                cell, start, stop = todo[number]
-                used = tried[cell.key]
+                used, start, stop = todo[number]
+                cell = by_key[used.key]
                 opened = "{}" if isinstance(result, Failure) else result.pop(OPENED, "{}")
                 setup.watch.add_files(cell.model, json.loads(str(opened)))
                 setup.watch.check()

@@ -268,10 +268,10 @@ def timing_file(size: int | None, options: Timing) -> str:
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
     """Write ``timing.csv`` if there are several batch sizes, and ``throughput.csv`` for a sweep."""
-    if options.enabled and options.sweep:
+    if options.sweep:
         lines = [line for cell in cells for line in _lines_of_sweep(run, cell)]
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
-    if not options.enabled or len(options.batch_size) == 1:
+    if len(options.batch_size) == 1:
         return
     columns, lines = IDENTITY + TIMES, []
     for cell in cells:

@@ -128,12 +128,8 @@ def sample_shard(
         "endpoint": whole[: max(0, endpoints - start)],
         "picture": whole[: max(0, keep - start)].astype(np.float32),
     }
-    if unrounded:
-        arrays[PRECISE] = np.concatenate(unrounded)
-    if own:
-        arrays["own_label"] = np.concatenate(own)
-    if found:
-        arrays[MODES] = np.concatenate(found)
+    optional = {PRECISE: unrounded, "own_label": own, MODES: found}
+    arrays |= {name: np.concatenate(parts) for name, parts in optional.items() if parts}
     if features:
         rows = np.concatenate(features)
         # moments are stored too, unless they would be larger than the features

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
@@ -60,17 +61,10 @@ class CellTiming:
     @property
     def undisturbed_visits(self) -> list[TimedVisit]:
         """Visits without doubts, and with a GPU clock, if known, within 2.5 % of the median."""
-        fine = [visit for visit in self.visits if not visit.doubts]
-        clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
-        if not clocks:
-            return fine
-        usual = median(clocks)
-        return [
-            visit
-            for visit in fine
-            if visit.block.state is None
-            or abs((visit.block.state.sm_clock or usual) / usual - 1) <= STEADY / 2
-        ]
+        fine = [(v, v.block.state and v.block.state.sm_clock) for v in self.visits if not v.doubts]
+        clocks = [clock for _, clock in fine if clock]
+        usual = median(clocks) if clocks else 0.0
+        return [v for v, clock in fine if not clock or abs(clock / usual - 1) <= STEADY / 2]
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
@@ -185,7 +179,7 @@ def time_batch_sizes(
     Returns ``points`` of :func:`sweep_batch_sizes`, their ``knee`` (:func:`knee_batch_size`), and
     the reason why the sweep ``ended``.
     """
-    with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
+    with set_backends(options):
         points, ended = sweep_batch_sizes(
             model, cell, DeviceTimer(device).time, options.sweep, progress=progress, within=within
         )
@@ -213,11 +207,11 @@ def sweep_batch_sizes(
     ``progress`` receives each batch size before its calls. No batch is begun after ``within``
     seconds. Returns the points, and the reason why the sweep ended.
     """
-    until = None if within is None else time.monotonic() + within
+    until = inf if within is None else time.monotonic() + within
     points: list[SweepPoint] = []
     batch, small_gains = 1, 0
     while batch <= most:
-        if until is not None and time.monotonic() > until:
+        if time.monotonic() > until:
             return points, "the time was spent"
         progress(batch)
         try:

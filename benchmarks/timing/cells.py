@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from uuid import uuid4
 
@@ -135,12 +136,12 @@ def time_cells(
         within: seconds for all cells; None for no limit. A cell begins only if there is time for
             enough visits; else ``done`` receives nothing for it.
     """
-    until = None if within is None else time.monotonic() + within
+    until = inf if within is None else time.monotonic() + within
     gpu = Gpu.of_current_device() if device.startswith("cuda") else None
     own = DeviceTimer(device, make_frequency_reader(gpu) if device.startswith("cuda") else None)
     waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
-    with set_backends(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark) as applied:
+    with set_backends(options) as applied:
         about = {f"timing_{name}": value for name, value in applied.items()}
         about["timing_second_clock"] = own.second_clock_unit
         timing_pass = _TimingPass(
@@ -163,7 +164,7 @@ class _TimingPass:
     gpu: Gpu | None
     warm_up_ms: float  # most milliseconds of a cell's warm-up
     about: Record  # columns that all cells share
-    until: float | None  # end of the pass, by the monotonic clock; None for no end
+    until: float  # end of the pass, by the monotonic clock; inf for no end
     unfinished: list[CellTiming] = field(default_factory=list)
     begun: float = 0.0
     rounds: int = 0
@@ -204,7 +205,7 @@ class _TimingPass:
 
     def _has_time(self, a_round: float, longest: float) -> bool:
         """Return True if there is time to add a cell, and then for ``min_rounds`` rounds."""
-        if self.until is None or not self.unfinished:
+        if not self.unfinished:
             return not self._is_late()
         seconds_left = self.until - time.monotonic() - longest
         more = a_round * (1 + 1 / len(self.unfinished))
@@ -214,7 +215,7 @@ class _TimingPass:
         return time.perf_counter() - self.begun
 
     def _is_late(self) -> bool:
-        return self.until is not None and time.monotonic() > self.until
+        return time.monotonic() > self.until
 
     def _is_spent(self) -> bool:
         """Return True if the time is over or, after ``min_rounds``, too short for another round."""

@@ -13,13 +13,17 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from ...results.values import Record
 from .gpu_state import Gpu
+
+if TYPE_CHECKING:
+    from ..suites.suite import Timing
 
 AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20
@@ -37,56 +41,43 @@ Stopwatch = Callable[[Callable[[], object]], CallTimes]
 """Function that times a call, such as :meth:`DeviceTimer.time`."""
 
 
-class CounterFrequencyReader:
-    """Reader of the mean frequency of multiprocessor 0 between :meth:`start` and :meth:`mhz`.
+class SmClock(NamedTuple):
+    """Reader of a GPU's SM frequency: call ``start`` before the work, and ``mhz`` after it.
 
-    ``read`` enqueues a reading of its counters (:func:`.read_counters`).
+    ``mhz`` needs an idle device; it returns None if the frequency is unknown.
     """
 
-    name = "SM cycles"
-
-    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
-        self._read = read
-        self._before, self._after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
-
-    def start(self) -> None:
-        """Enqueue the first reading of the counters on the device."""
-        self._read(self._before)
-
-    def mhz(self) -> float | None:
-        """Return the mean MHz since :meth:`start`, on an idle device; None if unknown."""
-        self._read(self._after)
-        cycles, nanoseconds = (self._after - self._before).tolist()
-        return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
-
-
-class NvmlFrequencyReader:
-    """Reader of the present SM frequency from NVML, which updates it only a few times a second."""
-
-    name = "SM cycles, by NVML's clock"
-
-    def __init__(self, gpu: Gpu) -> None:
-        self._gpu = gpu
-
-    def start(self) -> None:
-        """Do nothing: NVML needs no first reading."""
-
-    def mhz(self) -> float | None:
-        """Return the present frequency in MHz; None if unknown."""
-        return self._gpu.state().sm_clock
-
-
-SmClock = CounterFrequencyReader | NvmlFrequencyReader
+    name: str
+    start: Callable[[], object]
+    mhz: Callable[[], float | None]
 
 
 def make_frequency_reader(gpu: Gpu | None) -> SmClock | None:
-    """Return the best available reader of the GPU's SM frequency; None if there is none."""
+    """Return the best available reader of the GPU's SM frequency; None if there is none.
+
+    The best one gives the mean of multiprocessor 0 since ``start``. The other gives the present
+    frequency from NVML, which updates it only a few times a second.
+    """
     with suppress(Exception):  # no Triton, or one that cannot compile here
-        counters = CounterFrequencyReader(import_module(f"{__package__}.sm_counters").read_counters)
+        counters = _clock_of_counters()
         counters.start()
         if (counters.mhz() or 0.0) > 0:
             return counters
-    return NvmlFrequencyReader(gpu) if gpu is not None and gpu.state().sm_clock else None
+    if gpu is None or not gpu.state().sm_clock:
+        return None
+    return SmClock("SM cycles, by NVML's clock", lambda: None, lambda: gpu.state().sm_clock)
+
+
+def _clock_of_counters() -> SmClock:
+    read = import_module(f"{__package__}.sm_counters").read_counters
+    before, after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
+
+    def mhz() -> float | None:
+        read(after)
+        cycles, nanoseconds = (after - before).tolist()
+        return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
+
+    return SmClock("SM cycles", partial(read, before), mhz)
 
 
 class DeviceTimer:
@@ -145,15 +136,13 @@ def warm_up(work: Callable[[], object], clock: Stopwatch, most_ms: float) -> boo
 
 
 @contextmanager
-def set_backends(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
+def set_backends(options: Timing) -> Iterator[Record]:
     """Set TF32 and cuDNN's search for algorithms in this context, and yield both settings."""
-    backends = torch.backends
-    before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
-    searched = backends.cudnn.benchmark
-    backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = tf32
-    backends.cudnn.benchmark = cudnn_benchmark
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    matmul.allow_tf32 = cudnn.allow_tf32 = options.tf32
+    cudnn.benchmark = options.cudnn_benchmark
     try:
-        yield {"tf32": tf32, "cudnn_benchmark": cudnn_benchmark}
+        yield {"tf32": options.tf32, "cudnn_benchmark": options.cudnn_benchmark}
     finally:
-        backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = before
-        backends.cudnn.benchmark = searched
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before

@@ -64,9 +64,12 @@ def make_executor(spec: str) -> Executor:
     """
     name, colon, rest = spec.partition(":")
     points = [point for point in _entry_points() if point.name == name]
-    origins = ["samplerbench itself"] * (name in BUILT_IN) + [
-        _package_in_words(point) for point in points
-    ]
+    origins = ["samplerbench itself"] if name in BUILT_IN else []
+    for point in points:
+        package = (
+            f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+        )
+        origins.append(f"{package} ({point.value})")
     if len(origins) > 1:
         several = " and ".join(origins)
         raise ValueError(f"executors of one name, {name!r}: {several}; uninstall all but one")
@@ -100,8 +103,3 @@ def make_executor(spec: str) -> Executor:
 
 def _entry_points() -> list[EntryPoint]:
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-
-
-def _package_in_words(point: EntryPoint) -> str:
-    where = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
-    return f"{where} ({point.value})"

@@ -159,8 +159,8 @@ class Serial(Executor):
         for number, (task, limit) in enumerate(zip(tasks, each_limit, strict=True)):
             if not wanted(number):
                 continue
-            run = partial(self.run, task, world, tell=partial(tell, number), limit=limit)
-            yield number, result_or_failure(run)
+            news = partial(tell, number)
+            yield number, result_or_failure(self.run, task, world, tell=news, limit=limit)
 
     @abstractmethod
     def run(
@@ -174,10 +174,10 @@ class Serial(Executor):
         """Run one task, and return its result or raise its Failure; see :meth:`Executor.run`."""
 
 
-def result_or_failure(run: Callable[[], Any]) -> Any:
+def result_or_failure(run: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Call a function, and return its result or the :class:`Failure` that it raises."""
     try:
-        return run()
+        return run(*args, **options)
     except Failure as failure:
         return failure
 
@@ -200,7 +200,7 @@ class InProcess(Serial):
 
 def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
     """Run task ``number`` of :meth:`Executor.map` here, and return its result or its Failure."""
-    return result_or_failure(partial(InProcess().run, task, world, tell=partial(tell, number)))
+    return result_or_failure(InProcess().run, task, world, tell=partial(tell, number))
 
 
 @contextmanager

@@ -83,8 +83,8 @@ class Pool(Executor):
                         outcome = "in process", number, None
                     else:
                         news = partial(tell_number, number)
-                        run = partial(worker.run_packed, sent, news, limit)
-                        outcome = "done", number, result_or_failure(run)
+                        result = result_or_failure(worker.run_packed, sent, news, limit)
+                        outcome = "done", number, result
                 except BaseException as error:  # of ``wanted``, such as a full disk
                     messages.put(("error", number, error))
                     return
@@ -101,17 +101,15 @@ class Pool(Executor):
             remaining = len(tasks)
             while remaining:
                 kind, number, value = messages.get()
+                remaining -= kind != "progress"
                 if kind == "progress":
                     tell(number, value)
-                    continue
-                if kind == "error":
+                elif kind == "error":
                     raise value
-                remaining -= 1
-                if kind == "unwanted":
-                    continue
-                if kind == "in process":
-                    value = run_in_this_process(tasks[number], number, world, tell)
-                yield number, value
+                elif kind == "in process":
+                    yield number, run_in_this_process(tasks[number], number, world, tell)
+                elif kind == "done":
+                    yield number, value
         finally:
             self._stop()
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Thread
@@ -97,14 +96,6 @@ class ActorResources(NamedTuple):
         room = resources.get("CPU", 0.0) / self.cpus
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
-    def count_here(self) -> int:
-        """Return the number of actors that fit into the machine of the calling actor."""
-        import ray  # pyright: ignore[reportMissingImports]
-
-        here = ray.get_runtime_context().get_node_id()
-        machine = next(node for node in ray.nodes() if node["NodeID"] == here)
-        return self.count_actors(machine["Resources"])
-
     def __str__(self) -> str:
         """Format as ``1 CPU and 0.5 GPU of type H100``."""
         device = f" of type {self.accelerator}" if self.accelerator else ""
@@ -131,7 +122,11 @@ class TaskActor:
     ) -> None:
         self._lacks = environment.apply()
         if memory is None:
-            room = share.count_here()
+            import ray  # pyright: ignore[reportMissingImports]
+
+            here = ray.get_runtime_context().get_node_id()
+            machine = next(node for node in ray.nodes() if node["NodeID"] == here)
+            room = share.count_actors(machine["Resources"])
             memory = default_memory_limit() // max(1, room if most is None else min(room, most))
         self._worker = Worker(memory)
         self._worker.start()
@@ -148,8 +143,8 @@ class TaskActor:
 
         def work() -> None:
             try:
-                run = partial(self._worker.run_packed, sent, news.append, limit)
-                answer[:] = "done", pickle.dumps(result_or_failure(run), pickle.HIGHEST_PROTOCOL)
+                result = result_or_failure(self._worker.run_packed, sent, news.append, limit)
+                answer[:] = "done", pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
             except BaseException as error:
                 words = str(error) if isinstance(error, ValueError) else repr(error)
                 answer[:] = "unprepared", words

@@ -87,7 +87,9 @@ class Connection:
             _check_address(self.address)
             options["address"] = self.address
         else:
-            self._folder = _make_socket_folder()
+            folder = tempfile.gettempdir()
+            folder = folder if len(folder) < LONGEST_FOLDER else "/tmp"
+            self._folder = tempfile.mkdtemp(prefix="sb-ray-", dir=folder)
             options |= {
                 "address": "local",
                 "include_dashboard": False,
@@ -168,12 +170,6 @@ def _check_address(address: str) -> None:
             f"no Ray cluster answers at {address} ({error.strerror or error}); "
             "`ray status` says where one is, and `ray start --head` starts one"
         ) from error
-
-
-def _make_socket_folder() -> str:
-    """Make a folder with a short path for Ray's sockets and logs, and return its path."""
-    usual = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
 
 
 @contextmanager

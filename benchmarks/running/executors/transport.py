@@ -11,7 +11,6 @@ import pickle
 import signal
 import threading
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +63,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
 def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress) -> bytes:
     """Run a prepared task, and return its pickled result or its pickled :class:`Failure`."""
     try:
-        result = result_or_failure(partial(run_prepared, task, world, tell))
+        result = result_or_failure(run_prepared, task, world, tell)
     except BaseException as error:  # an interrupt that the task raised itself
         result = Failure("failed", error_in_words(error))
     try:

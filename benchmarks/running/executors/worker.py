@@ -68,12 +68,11 @@ class _Process(NamedTuple):
 class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker process, which the clause ``ending`` describes, and its cause.
 
-    ``begun`` is True if the task was running, ``killed`` if another process ended the worker.
-    ``memory`` is True if the kernel killed the worker because memory ran out; None if unknown.
+    ``killed`` is True if another process ended the worker, ``memory`` if the kernel killed it
+    because memory ran out; None if unknown.
     """
 
     ending: str
-    begun: bool
     killed: bool = False
     memory: bool | None = False
 
@@ -98,6 +97,7 @@ class Worker(Serial):
         self._given_up, self._environment = given_up, dict(environment or {})
         self._worker: _Process | None = None
         self._kills: int | None = None  # kernel's kills for lack of memory before the task
+        self._begun: float | None = None  # time when the task began; None while it is prepared
 
     def start(self, *, fork: bool = False) -> None:
         """Start the worker process early, unless it runs already.
@@ -186,14 +186,20 @@ class Worker(Serial):
         """
         for last in (False, True):
             try:
-                return self._run(sent, tell, limit)
+                self.start()
+                assert self._worker is not None
+                self._kills, self._begun = count_kernel_kills(), None
+                with suppress(OSError):  # the worker has ended: _wait describes how
+                    self._worker.pipe.send(sent)
+                return self._wait(self._worker, tell, limit)
             except _WorkerEnd as gone:
                 # the task gets a second try if the worker ended before it began, perhaps by an
                 # earlier task, or if another process killed the worker
                 self.close()
-                if gone.begun and (gone.memory or not gone.killed):
+                begun = self._begun is not None
+                if begun and (gone.memory or not gone.killed):
                     raise Failure("crashed", gone.ending, SHRINK if gone.memory else 0) from None
-                if gone.begun and last:
+                if begun and last:
                     reason = f"{gone.ending}, twice; the same command tries it again"
                     shrink = 0 if gone.memory is False else SHRINK
                     raise Failure("killed", reason, shrink) from None
@@ -221,16 +227,7 @@ class Worker(Serial):
             os.close(worker.lifeline)
             worker.traces.close()
 
-    def _run(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
-        self.start()
-        assert self._worker is not None
-        self._kills = count_kernel_kills()
-        with suppress(OSError):  # the worker has ended: _wait describes how
-            self._worker.pipe.send(sent)
-        return self._wait(self._worker, tell, limit)
-
     def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
-        begun: float | None = None
         before, stopped = monotonic(), 0.0
         while True:
             if worker.pipe.poll(TICK):
@@ -238,12 +235,12 @@ class Worker(Serial):
                     kind, value = worker.pipe.recv()
                     result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
-                    raise self._describe_end(worker, begun=begun is not None) from None
+                    raise self._describe_end(worker) from None
                 except Exception:
-                    ending = "wrote into the connection to its parent, and was ended"
-                    raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
+                    ending = "its process wrote into the connection to its parent, and was ended"
+                    raise _WorkerEnd(ending) from None
                 if kind == "begun":
-                    begun = monotonic()
+                    self._begun = monotonic()
                 elif kind == "progress":
                     tell(value)
                 elif kind == "unprepared":
@@ -253,7 +250,7 @@ class Worker(Serial):
                 else:
                     return result
             elif worker.process.poll() is not None:
-                raise self._describe_end(worker, begun=begun is not None)
+                raise self._describe_end(worker)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
             now, since = monotonic(), before
@@ -262,22 +259,17 @@ class Worker(Serial):
                 held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
                 remedy = "and was ended; --retry --memory-limit GIB allows more"
                 self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
+            if self._begun is None:
+                continue
             # a pause of either process does not count, up to STOPPED if the task caused it
             gap = now - since > GAP
-            if begun is not None and (
-                gap or (stopped < STOPPED and is_stopped(worker.process.pid))
-            ):
-                begun = min(now, begun + now - since)
+            if gap or (stopped < STOPPED and is_stopped(worker.process.pid)):
+                self._begun = min(now, self._begun + now - since)
                 stopped += 0 if gap else now - since
-            if begun is None or not limit or now - begun <= limit:
-                continue
-            if not worker.pipe.poll():  # pending messages come first
-                self._end(
-                    worker,
-                    "timed out",
-                    f"no result after {now - begun:.0f} s{{place}}; "
-                    "--retry --time-limit SECONDS gives it longer",
-                )
+            spent = now - self._begun
+            if limit and spent > limit and not worker.pipe.poll():  # pending messages come first
+                remedy = "--retry --time-limit SECONDS gives it longer"
+                self._end(worker, "timed out", f"no result after {spent:.0f} s{{place}}; {remedy}")
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
         """End the worker and raise a Failure; the task's place in the code replaces ``{place}``."""
@@ -286,26 +278,21 @@ class Worker(Serial):
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
             size = grown if grown else -1
             sleep(TICK)
-        place = place_in_code(_read_traces(worker.traces))
+        place = _place_of_task(worker.traces)
         self.close()
         raise Failure(status, reason.format(place=place), shrink)
 
-    def _describe_end(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
+    def _describe_end(self, worker: _Process) -> _WorkerEnd:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
-            ending = "closed the connection to its parent, and was ended"
-            return _WorkerEnd(f"its process {ending}", begun=begun)
+            return _WorkerEnd("its process closed the connection to its parent, and was ended")
         memory = False
         if code == -signal.SIGKILL:
             before, now = self._kills, count_kernel_kills()
             memory = None if before is None or now is None else now > before
-        return _WorkerEnd(
-            f"its process {describe_exit(code, memory)}{place_in_code(_read_traces(worker.traces))}",
-            begun=begun,
-            killed=-code in FROM_OUTSIDE,
-            memory=memory,
-        )
+        ending = f"its process {describe_exit(code, memory)}{_place_of_task(worker.traces)}"
+        return _WorkerEnd(ending, killed=-code in FROM_OUTSIDE, memory=memory)
 
 
 def can_fork() -> bool:
@@ -325,6 +312,6 @@ def can_fork() -> bool:
     return not torch.cuda.is_available()
 
 
-def _read_traces(traces: IO[bytes]) -> str:
+def _place_of_task(traces: IO[bytes]) -> str:
     traces.seek(0)
-    return traces.read().decode(errors="replace")
+    return place_in_code(traces.read().decode(errors="replace"))
