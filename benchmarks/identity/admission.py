@@ -184,9 +184,7 @@ class Admission:
             return ""
         late: set[str] = set()
         for digest, record in self._records.items():
-            if record is None or record.kind != fingerprint.kind:
-                continue
-            if _describe_difference(record, fingerprint):
+            if record is None or _describe_difference(record, fingerprint):
                 continue
             opened = self.run.late_file_hashes(digest)
             if not change_in_words(folder, opened):

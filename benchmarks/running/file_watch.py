@@ -117,8 +117,7 @@ class FileWatch:
             named = relative_name(folder, path)
             if not {(named, content), (os.path.basename(named), content)} & facts:
                 files[named] = content
-        recorded = self._run.late_file_hashes(digest) if files else {}
-        if not files.items() <= recorded.items():
+        if files and not files.items() <= self._run.late_file_hashes(digest).items():
             self._run.write_late_file_hashes(digest, files)
 
 

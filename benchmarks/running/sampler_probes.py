@@ -58,8 +58,7 @@ class SamplerProbes:
     def fingerprint(self, cell: Cell) -> Fingerprint:
         """Return the fingerprint of a cell's sampler on the cell's grid, made at the first call."""
         if cell.key not in self._fingerprints:
-            made = self._recorded_failure(cell) or self._probe(cell)
-            self._fingerprints[cell.key] = made
+            self._fingerprints[cell.key] = self._recorded_failure(cell) or self._probe(cell)
         return self._fingerprints[cell.key]
 
     def describe_nonconforming(self, cells: Iterable[Cell], table: ResultTable) -> str:

@@ -224,9 +224,8 @@ def _time_at_size(
             setup.directory.delete(cell.key, SWEEP)
 
     def write(key: str, record: Record) -> None:
-        if key in stamps:
-            setup.directory.write(key, timing_file(size, options), {**stamps[key], **record})
-            del stamps[key]
+        if stamp := stamps.pop(key, None):
+            setup.directory.write(key, timing_file(size, options), {**stamp, **record})
 
     def receive(news: str | tuple[str, Record]) -> None:
         if isinstance(news, str):
@@ -234,7 +233,6 @@ def _time_at_size(
         else:
             write(*news)
 
-    records: dict[str, Record]
     task = TimesTask(tuple(map(CellTask, cells)), options, size, within)
     try:
         records = executor.run(task, setup.world, tell=receive)

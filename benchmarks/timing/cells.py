@@ -287,8 +287,7 @@ class _TimingPass:
 
     def _conclude(self, timing: CellTiming) -> None:
         """Measure the energy if requested and available, free the cell's memory, report columns."""
-        if timing.work is None:
-            return
+        assert timing.work is not None
         before = time.perf_counter()
         if self.gpu is not None and self.options.energy_seconds and not self._is_late():
             joules, seconds = self.gpu.joules, self.options.energy_seconds

@@ -123,15 +123,13 @@ def warm_up(work: Callable[[], object], clock: Stopwatch, most_ms: float) -> boo
     """
     times: list[float] = []
     before = 0.0
-    while len(times) < MEDIAN_OF * MOST_MEDIANS:
+    while len(times) < MEDIAN_OF * MOST_MEDIANS and sum(times) <= most_ms:
         times.append(clock(work).wall_ms)
         if len(times) % MEDIAN_OF == 0:
             median = statistics.median(times[-MEDIAN_OF:])
             if abs(median - before) <= AGREEMENT * median:
                 return True
             before = median
-        if sum(times) > most_ms:
-            return False
     return False
 
 

@@ -171,14 +171,10 @@ def total_load(blocks: Sequence[BlockObservations]) -> LoadCounters:
 def raw_observations(blocks: Sequence[BlockObservations]) -> dict[str, object]:
     """Return the load of all blocks together, and [min, max] of each known GPU value, by name."""
     ranges: dict[str, object] = {}
-    for name in GpuState._fields:
-        values = [
-            value
-            for block in blocks
-            if block.state is not None and (value := getattr(block.state, name)) is not None
-        ]
-        if values:
-            ranges[f"gpu_{name}"] = [min(values), max(values)]
+    states = [block.state for block in blocks if block.state is not None]
+    for name, values in zip(GpuState._fields, zip(*states, strict=True), strict=False):
+        if known := [value for value in values if value is not None]:
+            ranges[f"gpu_{name}"] = [min(known), max(known)]
     return {**total_load(blocks)._asdict(), **ranges}
 
 
