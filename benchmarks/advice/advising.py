@@ -218,7 +218,7 @@ def _advice_of(
     world = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
         {request.spec: model},
-        extractors={request.spec: request.feature_extractor},
+        {request.spec: request.feature_extractor},
     )
     progress(f"{request.spec}: how fast it is")
     rate, unit_rate = _measure_rates(request, executor, world)

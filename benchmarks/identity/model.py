@@ -213,7 +213,6 @@ def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
 
 
 def _is_installed(name: str) -> bool:
-    """Return True for a loaded module of an installed package."""
     file = module_file(name)
     return (
         file is not None and "-packages" in file and name in sys.modules and not is_users_file(file)

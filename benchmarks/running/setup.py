@@ -118,10 +118,11 @@ def set_up(
     warn_if_noise_hides_data(cells, models)
     for sampler in {cell.sampler.name: cell.sampler for cell in cells}.values():
         watch.watch_files(files_of_sampler(sampler))
-    for reference in references.values():
-        read = getattr(reference and reference.extractor, "read", None)
+    extractors = {name: own.extractor if own else None for name, own in references.items()}
+    for extractor in extractors.values():
+        read = getattr(extractor, "read", None)
         watch.watch_files(read.paths if read else ())
-    world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, references)
+    world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, extractors)
     makers = {}
     for name, model in models.items():
         with watch.recording_files_of(name):

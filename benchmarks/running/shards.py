@@ -242,7 +242,6 @@ def _has_no_leader(directory: RunDir) -> bool:
 
 
 def _shard_task(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
-    """Return the task that draws samples ``start`` … ``stop - 1`` of a cell."""
     reference = setup.references[cell.model]
     return ShardTask(
         cell,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -28,8 +27,7 @@ from ..timing.cell_timing import time_batch_sizes
 from ..timing.cells import time_cells
 from ..timing.machine import describe_device, package_version
 from .cell_states import is_skipped_or_failed
-from .executors import Call, Executor, Failure, InProcess, Task, Tell, WorkerContext
-from .executors.executor import ignore_progress
+from .executors import Call, Executor, Failure, InProcess, Tell, WorkerContext
 from .executors.tasks import CellTask
 from .progress import ProgressReporter
 from .setup import Setup
@@ -118,17 +116,7 @@ class TimesTask:
 class TimedHere(InProcess):
     """Executor in this process that raises a task's own exceptions, not a :class:`.Failure`."""
 
-    def run(
-        self,
-        task: Task,
-        world: WorkerContext,
-        *,
-        tell: Tell = ignore_progress,
-        limit: float | None = None,  # noqa: ARG002 - of the interface
-    ) -> Any:
-        """Return the result of a task."""
-        task.prepare(world)
-        return task(world, tell)
+    wraps_errors = False
 
 
 def time_sampled_cells(setup: Setup, report: ProgressReporter, executor: Executor) -> None:

@@ -183,7 +183,13 @@ def result_or_failure(run: Callable[..., Any], *args: Any, **options: Any) -> An
 
 
 class InProcess(Serial):
-    """Executor in the calling process, without time limits and without protection from crashes."""
+    """Executor in the calling process, without time limits and without protection from crashes.
+
+    Attributes:
+        wraps_errors: True to raise a task's exceptions as Failures, and restore changed defaults.
+    """
+
+    wraps_errors: bool = True
 
     def run(
         self,
@@ -195,7 +201,7 @@ class InProcess(Serial):
     ) -> Any:
         """Run one task in this process; ``limit`` is ignored. See :meth:`Executor.run`."""
         task.prepare(world)
-        return run_prepared(task, world, tell)
+        return run_prepared(task, world, tell) if self.wraps_errors else task(world, tell)
 
 
 def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:

@@ -118,7 +118,6 @@ class Connection:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _describe_error(self, error: Exception) -> str:
-        """Return a sentence for the user on an error of ``ray.init``."""
         words = " ".join(str(error).split())
         if not self.address:
             return f"Ray does not start on this machine ({type(error).__name__}: {words})"

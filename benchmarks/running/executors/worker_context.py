@@ -15,7 +15,7 @@ from .... import samplers
 from ....models.denoiser import Denoiser
 from ....models.loaders.source_file import record_import
 from ....models.loaders.user_files import Stamp, file_hash, record_files, stamp_of
-from ....models.reference import Extractor, Reference
+from ....models.reference import Extractor
 from ....models.registry import make_model
 from ....samplers.peers import peers_path, set_peers_path
 from ....samplers.spec import parse_spec
@@ -73,22 +73,19 @@ class LoadedModel(NamedTuple):
 class WorkerContext:
     """Models for tasks, by name: the given ``models``, and the last one from :meth:`load`.
 
-    The given models have their feature extractors in ``references`` or ``extractors``, by name.
+    ``extractors`` has the feature extractors of the given models, by name.
     """
 
     def __init__(
         self,
         setting: WorkerConfig,
         models: Mapping[str, Denoiser] | None = None,
-        references: Mapping[str, Reference | None] | None = None,
         extractors: Mapping[str, Extractor | None] | None = None,
     ) -> None:
         self.setting = setting
-        spaces = dict(extractors or {})
-        for name, reference in (references or {}).items():
-            spaces[name] = reference.extractor if reference else None
         self._given = {
-            name: LoadedModel(model, spaces.get(name)) for name, model in (models or {}).items()
+            name: LoadedModel(model, (extractors or {}).get(name))
+            for name, model in (models or {}).items()
         }
         self._latest: dict[str, LoadedModel] = {}  # one at most
         self._results: dict[Hashable, Any] = {}

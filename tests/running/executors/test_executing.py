@@ -178,8 +178,9 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
     models, references, planned = cells(
         samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian"
     )
+    extractors = {name: reference.extractor for name, reference in references.items()}
     here, there = (
-        WorkerContext(WorkerConfig.here({}, "cpu"), models, references),
+        WorkerContext(WorkerConfig.here({}, "cpu"), models, extractors),
         WorkerContext(WorkerConfig.here({}, "cpu")),
     )
     assert len(planned) == 18
