@@ -36,8 +36,7 @@ class Engine:
         self._plain = model_for_execution(model, cell.execution)
         self._cell, self._meter = cell, Meter()
         self._metered = self._meter.attach(self._plain)
-        self._counted: SampledBatch | None = None
-        self._run: Recording | None = None
+        self._captured: tuple[SampledBatch, Recording] | None = None
 
     def bind(self, ids: Tensor) -> Bound:
         """Return the denoiser of a batch, whose evaluations are counted."""
@@ -47,11 +46,12 @@ class Engine:
         """Return samples ``ids`` and counts; raise a Failure if a check or the recording fails."""
         if not is_captured(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
-        if self._run is None or self._counted is None:
-            self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
-            self._run = _record_run(self._plain, self._cell, bound, ids)
+        if self._captured is None:
+            counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
+            self._captured = counted, _record_run(self._plain, self._cell, bound, ids)
+        counted, run = self._captured
         x, _ = first_states_and_noise(self._plain, self._cell, ids)
-        return self._counted._replace(x=self._run(x, *_inputs_of_batch(bound, ids)))
+        return counted._replace(x=run(x, *_inputs_of_batch(bound, ids)))
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
@@ -118,10 +118,8 @@ class WorkToTime(NamedTuple):
 
     sample: Callable[[], object]
     network: Callable[[], object]
-    calls: int  # calls of the model in one run of the sampler
-    time_factor: float  # for the time of network; > 1 if not all calls could be stored
+    calls: RecordedCalls  # calls of the model in one run of the sampler, which network repeats
     first_ms: float  # milliseconds of the first run, with compilation and other one-time work
-    stored_bytes: int  # of the states stored for network
     decode: Callable[[], object] | None = None  # decodes the samples, eager; None without a decoder
 
 
@@ -154,9 +152,7 @@ def prepare_timed_work(model: Denoiser, cell: Cell, ids: Tensor, *, room: float)
 
         network = Recording(lambda _: calls.repeat(), (x,), CudaGraph(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return WorkToTime(
-        sample, network, calls.count, calls.time_factor, first_ms, calls.bytes, decode
-    )
+    return WorkToTime(sample, network, calls, first_ms, decode)
 
 
 def wait_for_device(device: torch.device) -> None:

@@ -198,7 +198,7 @@ class _TimingPass:
             self.unfinished.append(timing)
             self._visit(timing, room)
             if timing.work is not None:
-                bytes_held += timing.work.stored_bytes
+                bytes_held += timing.work.calls.bytes
                 a_round += timing.visits[-1].seconds
             longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1
@@ -254,19 +254,19 @@ class _TimingPass:
         timing.facts = {
             **self.about,
             "first_batch_ms": run.first_ms,
-            "timing_network_calls": [run.calls, run.calls / run.time_factor],
+            "timing_network_calls": [run.calls.count, run.calls.count / run.calls.time_factor],
         }
         if timing.batch == 1:
             if self.cold is None:  # one tensor for all cells, as it is large
                 self.cold = cache_filler(self.device)
             if self.device.startswith("cuda"):
-                steps = timing.cell.steps or run.calls
+                steps = timing.cell.steps or run.calls.count
                 calls, kernels = count_launches(run.sample)
                 _, bare = count_launches(run.network)
                 timing.facts |= {
                     "launches_per_step": calls / steps,
                     "kernels_per_step": kernels / steps,
-                    "network_kernels_per_step": bare * run.time_factor / steps,
+                    "network_kernels_per_step": bare * run.calls.time_factor / steps,
                 }
 
     def _measure(self, timing: CellTiming) -> None:
@@ -281,7 +281,7 @@ class _TimingPass:
             self.cold.zero_()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
-        why, bare = doubts_of_blocks([block], [total]), network.ms * run.time_factor
+        why, bare = doubts_of_blocks([block], [total]), network.ms * run.calls.time_factor
         visit = TimedVisit(self.rounds, total, bare, decoder, cold, block, why, seconds)
         timing.visits.append(visit)
 

@@ -284,9 +284,9 @@ def test_what_is_timed_is_the_run_and_its_calls_of_the_model_on_what_it_showed_i
     bound = MODEL.bind(ids, cell.seed)
     cell.sampler.sample(lambda x, s: shown.append(bound(x, s)) or shown[-1], x, cell.grid, noise)
     assert torch.equal(plain.network(), shown[-1])
-    assert plain.calls == recorded.calls == len(shown) == 7
-    assert plain.time_factor == 1.0
-    assert plain.stored_bytes == 7 * x.numel() * x.element_size()
+    assert plain.calls.count == recorded.calls.count == len(shown) == 7
+    assert plain.calls.time_factor == 1.0
+    assert plain.calls.bytes == 7 * x.numel() * x.element_size()
     assert recorded.network() is None
 
 
@@ -296,9 +296,9 @@ def test_where_there_is_no_room_for_all_states_those_that_are_kept_are_spread_ov
 ):
     cell, ids = a_cell("eager"), torch.arange(4)
     run = prepare_timed_work(MODEL, cell, ids, room=room)
-    assert run.calls == 7
-    assert run.calls / run.time_factor == kept
-    assert run.stored_bytes <= max(room, run.stored_bytes / kept)
+    assert run.calls.count == 7
+    assert run.calls.count / run.calls.time_factor == kept
+    assert run.calls.bytes <= max(room, run.calls.bytes / kept)
 
 
 @pytest.fixture
