@@ -221,6 +221,7 @@ def _time_at_size(
         else:
             write(*news)
 
+    records: dict[str, Record]
     task = TimesTask(tuple(map(CellTask, cells)), options, size, within)
     try:
         records = executor.run(task, setup.world, tell=receive)

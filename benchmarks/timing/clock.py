@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -136,7 +136,8 @@ def warm_up(work: Callable[[], object], clock: Stopwatch, most_ms: float) -> boo
 @contextmanager
 def set_backends(options: Timing) -> Iterator[Record]:
     """Set TF32 and cuDNN's search for algorithms in this context, and yield both settings."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    backends: Any = torch.backends
+    matmul, cudnn = backends.cuda.matmul, backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
     matmul.allow_tf32 = cudnn.allow_tf32 = options.tf32
     cudnn.benchmark = options.cudnn_benchmark
