@@ -44,7 +44,7 @@ FILES = [
     for path in sorted(Path(package.__file__).parent.glob("*.py"))
     if path.name != "sm_counters.py"  # a kernel: Triton compiles it
 ]
-WHOLE, PARTS = ("gpu_state.py",), ("sm_clock", "start", "mhz")
+WHOLE, PARTS = ("gpu_state.py",), ("make_frequency_reader", "_clock_of_counters", "mhz")
 """Files, and functions of other files, that nothing but CUDA reaches."""
 
 
