@@ -169,10 +169,9 @@ class Admission:
     def _describe_changes(
         self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path
     ) -> str:
-        """Describe the changes of a model or sampler since its results were computed; "" for none.
+        """Describe the changes from ``was`` to ``now``; "" for none.
 
-        These are changes from fingerprint ``was`` to ``now``. Without any, they are changes of files
-        in ``folder`` that were opened after the fingerprint with this ``digest`` had been taken.
+        Files in ``folder`` that were opened after the fingerprint ``digest`` had been taken count too.
         """
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)

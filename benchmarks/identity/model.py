@@ -208,7 +208,9 @@ def imported_package_versions(files: Iterable[str]) -> dict[str, str]:
             continue
         hashes = (file_hash(module_file(name) or "") for name in names)
         digests = [digest[:12] for digest in hashes if digest]
-        versions[f"installed {package}"] = " ".join([_versions_of_package(package), *digests])
+        providers = sorted(set(_distributions().get(package, [package])))
+        known = (version_of_package(name) or f"{name} of no known version" for name in providers)
+        versions[f"installed {package}"] = " ".join([" and ".join(known), *digests])
     return versions
 
 
@@ -217,11 +219,6 @@ def _is_installed(name: str) -> bool:
     return (
         file is not None and "-packages" in file and name in sys.modules and not is_users_file(file)
     )
-
-
-def _versions_of_package(package: str) -> str:
-    names = sorted(set(_distributions().get(package, [package])))
-    return " and ".join(version_of_package(name) or f"{name} of no known version" for name in names)
 
 
 _distributions = cache(importlib.metadata.packages_distributions)
