@@ -34,10 +34,11 @@ from .context import (
     read_consecutive_samples,
 )
 from .converged_endpoints import (
+    EndpointSolver,
     choose_endpoint_solver,
     converged_endpoints,
     converged_features,
-    endpoints_by_solver,
+    converged_path_endpoints,
 )
 from .data import ModelData, ScoringReference
 from .versions import (
@@ -185,14 +186,7 @@ class Scorer:
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
         try:
-            truths = endpoints_by_solver(
-                self.run,
-                self.precise_model,
-                self.reporting_model,
-                cells,
-                self._whole_samples,
-                self.report.set_stage,
-            )
+            truths = self._converged_endpoints(cells)
             scale = self._load_scoring_reference(cells[0])
         except (_UnusableShardError, DamagedError, OSError):
             raise
@@ -227,6 +221,24 @@ class Scorer:
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
             store_curvature(self.run, self.precise_model, cells[0], truths[converged_endpoints].x)
+
+    def _converged_endpoints(
+        self, cells: Sequence[Cell]
+    ) -> Mapping[EndpointSolver | None, Endpoints]:
+        """Return converged endpoints of cells, by solver (:func:`.choose_endpoint_solver`)."""
+        truths: dict[EndpointSolver | None, Endpoints] = {}
+        kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
+        for truth, kind in kinds.items():
+            comparable = [
+                cell for cell in cells if choose_endpoint_solver(self.precise_model, cell) is truth
+            ]
+            if comparable:
+                # unrounded samples set the number and the accuracy of endpoints
+                measured = [self._whole_samples(cell) for cell in comparable]
+                count = max(map(len, measured))
+                self.report.set_stage(f"{cells[0].model}: converged {kind} of {count} samples")
+                truths[truth] = truth(self.run, self.reporting_model, comparable[0], measured)
+        return truths
 
     def _fail(self, cell: Cell, stamp: Record, words: str) -> None:
         failed = {**stamp, "status": "failed", "reason": f"scoring: {words}"}

@@ -9,7 +9,6 @@ from samplerbench.benchmarks.frozen.isolation import Job, run_isolated
 from samplerbench.models.registry import make_model
 from samplerbench.samplers import SampleNoise
 
-
 HEAD = """
 import gc, os, socket, stat, struct, subprocess, sys, tempfile, time, torch
 from dataclasses import dataclass
