@@ -139,11 +139,9 @@ def stem_of(name: str) -> str:
     ('heun', 'heun_a73aed1c13')
     """
     stem = re.sub(r"[^a-z0-9]+", "-", name.lower())[:48].strip("-")
-    return (
-        stem
-        if stem and stem == name
-        else f"{stem}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
-    )
+    if stem and stem == name:
+        return stem
+    return f"{stem}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _sort_key(entry: Entry) -> tuple[int, float, int, str]:

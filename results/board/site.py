@@ -121,7 +121,7 @@ def _answer_of(board: Board, track: Track) -> dict[str, Any]:
     return {
         "solvers": [(stem, names[stem], found[stem].area) for stem in order[:2]],
         "ends": None if math.isnan(ends.low) else (ends.low, ends.high),
-        "chance": first.chance_behind(found[order[-1 if len(order) < 2 else 1]]),
+        "chance": first.chance_behind(found[order[:2][-1]]),
         "level": list(ranks(found).values()).count(1) - 1,
     }
 
