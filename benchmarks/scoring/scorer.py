@@ -51,43 +51,6 @@ from .versions import (
 )
 
 
-def measure_metrics(
-    cell: Cell,
-    context: CellContext,
-    requested: Mapping[str, str],
-    done: Mapping[str, Any],
-    arrays: Arrays,
-) -> tuple[Record, Arrays]:
-    """Return the quality columns and the influence values of a cell.
-
-    ``requested`` are versions of metrics by name. ``done`` and ``arrays`` are columns and influence
-    values of an earlier score, kept for metrics of an equal version. The other requested metrics
-    are measured if their needs are met.
-    """
-    versions: dict[str, str] = {}
-    stored_versions = measured_versions(done)
-    record: Record = {METRICS: versions}
-    influences: Arrays = {}
-    for metric in metrics().values():
-        columns: Record | None = {}
-        values: Arrays = {}
-        if metric.name not in {**requested, **stored_versions}:
-            continue
-        version = requested.get(metric.name) or version_of(metric)
-        if stored_versions.get(metric.name) == version:
-            columns, values = stored_numbers(metric, done, arrays)
-        elif metric.name not in requested:
-            continue
-        elif metric.needs <= context.met_needs:
-            columns, values = _run_metric(metric, cell, context, record)
-        if columns is None:
-            continue  # the metric failed; without a version the next run tries again
-        versions[metric.name] = version
-        record |= columns
-        influences |= values
-    return record, influences
-
-
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
@@ -234,7 +197,10 @@ class Scorer:
             ]
             if comparable:
                 # unrounded samples set the number and the accuracy of endpoints
-                measured = [self._whole_samples(cell) for cell in comparable]
+                measured = [
+                    read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
+                    for cell in comparable
+                ]
                 count = max(map(len, measured))
                 self.report.set_stage(f"{cells[0].model}: converged {kind} of {count} samples")
                 truths[truth] = truth(self.run, self.reporting_model, comparable[0], measured)
@@ -288,9 +254,7 @@ class Scorer:
         arrays = self.run.read_influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             done = {}  # its numbers are of no use without their influence values
-        record, influences = measure_metrics(
-            cell, context, self.metric_versions, done, arrays or {}
-        )
+        record, influences = self._measure(cell, context, done, arrays or {})
         written = {INFLUENCE: bool(influences)}
         record |= {**count_columns(shards), KEPT: written}
         if context.scoring_reference is not None:
@@ -307,6 +271,37 @@ class Scorer:
             if path:
                 written[PATHS] = True
                 self.run.write_trajectories(cell.key, path)
+        return record, influences
+
+    def _measure(
+        self, cell: Cell, context: CellContext, done: Mapping[str, Any], arrays: Arrays
+    ) -> tuple[Record, Arrays]:
+        """Return the quality columns and the influence values of a cell.
+
+        Those of an earlier score, ``done`` and ``arrays``, are kept for metrics of an equal version.
+        The other metrics of the suite are measured if their needs are met.
+        """
+        requested, stored_versions = self.metric_versions, measured_versions(done)
+        versions: dict[str, str] = {}
+        record: Record = {METRICS: versions}
+        influences: Arrays = {}
+        for metric in metrics().values():
+            if metric.name not in {**requested, **stored_versions}:
+                continue
+            columns: Record | None = {}
+            values: Arrays = {}
+            version = requested.get(metric.name) or version_of(metric)
+            if stored_versions.get(metric.name) == version:
+                columns, values = stored_numbers(metric, done, arrays)
+            elif metric.name not in requested:
+                continue
+            elif metric.needs <= context.met_needs:
+                columns, values = _run_metric(metric, cell, context, record)
+            if columns is None:
+                continue  # the metric failed; without a version the next run tries again
+            versions[metric.name] = version
+            record |= columns
+            influences |= values
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
@@ -328,10 +323,6 @@ class Scorer:
         self.report.set_stage(f"{first.model}: {count} converged samples")
         converged = converged_features(self.run, self.reporting_model, self.reference, first, count)
         return ScoringReference(self.reference, converged)
-
-    def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell stored without rounding, at most ``endpoint_count``."""
-        return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
         stored: list[StoredArray] = []
