@@ -119,10 +119,9 @@ def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) 
                 batch = sample_batch(metered, meter, bound, cell, part)
                 parts.append(batch.x)
                 rows += batch.nfe * len(part)
-    except Failure as failure:
-        return SolverResult(None, None, search, failure.reason)
     except Exception as error:  # raised by the sampler
-        return SolverResult(None, None, search, error_in_words(error))
+        reason = error.reason if isinstance(error, Failure) else error_in_words(error)
+        return SolverResult(None, None, search, reason)
     finally:
         meter.tell = None
     return SolverResult(torch.cat(parts), rows / len(ids), search)

@@ -271,10 +271,8 @@ def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None
     if not cell.sampler.stochastic:
         return converged_endpoints
     on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
-    claims = cell.sampler.strong_order is not None
-    return (
-        converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
-    )
+    converges = on_path and cell.sampler.strong_order is not None
+    return converged_path_endpoints if converges and isinstance(model, ExactModel) else None
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
