@@ -1,4 +1,4 @@
-"""Definition of the frozen suite: settings, digest, the check that nothing has changed, and its runs."""
+"""Definition of the frozen suite: settings, digest, the check for changes, and words on runs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,6 @@ def differences() -> list[str]:
     return found
 
 
-@cache
 def check_frozen() -> str:
     """Return the version and digest of the suite, such as "sb-2026.1 (0123456789abcdef)".
 

@@ -1,13 +1,29 @@
 """What the tests of strangers' solvers share: files, and jobs on an exact problem of eight samples."""
 
+import functools
 from pathlib import Path
 
 import pytest
 import torch
 
+from samplerbench.benchmarks.frozen import definition, submitting
 from samplerbench.benchmarks.frozen.isolation import Job, run_isolated
 from samplerbench.models.registry import make_model
 from samplerbench.samplers import SampleNoise
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_once():
+    """Submissions and runs ask whether the suite is the frozen one, half a second of work: here once.
+
+    test_instances.py asks :func:`definition.check_frozen` itself.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        check = functools.cache(definition.check_frozen)
+        patched.setattr(submitting, "check_frozen", check)
+        patched.setattr(definition, "check_frozen", check)
+        yield
+
 
 HEAD = """
 import gc, os, socket, stat, struct, subprocess, sys, tempfile, time, torch
