@@ -250,21 +250,20 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
         for budget in budgets:
             parts, rows, search, failure = [], 0, 0, ""
             for part in _batches(ids):
-                outcome = run_isolated(
-                    Job(
-                        path=path,
-                        sampler=sampler,
-                        schedule=schedule,
-                        budget=budget,
-                        sigma_min=model.sigma_min,
-                        sigma_max=model.sigma_max,
-                        x=latents(model, part, seed, model.dtype)[0],
-                        noise_seed=_noise_seed(seed, part),
-                        seconds=SECONDS,
-                    ),
-                    partial(_denoise_rows, model, part, seed),
-                    partial(_draw_unscored, model, seed),
+                job = Job(
+                    path=path,
+                    sampler=sampler,
+                    schedule=schedule,
+                    budget=budget,
+                    sigma_min=model.sigma_min,
+                    sigma_max=model.sigma_max,
+                    x=latents(model, part, seed, model.dtype)[0],
+                    noise_seed=_noise_seed(seed, part),
+                    seconds=SECONDS,
+                    denoise=partial(_denoise_rows, model, part, seed),
+                    draw=partial(_draw_unscored, model, seed),
                 )
+                outcome = run_isolated(job)
                 rows, search = rows + outcome.rows, max(search, outcome.search)
                 failure = failure or outcome.failure
                 if outcome.samples is not None:

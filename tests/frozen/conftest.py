@@ -96,9 +96,11 @@ class Problem:
             sigma_min=self.model.sigma_min,
             sigma_max=self.model.sigma_max,
             x=self.x if x is None else x,
+            denoise=denoise or self.denoise,
+            draw=self.draw,
             **own,
         )
-        return run_isolated(job, denoise or self.denoise, self.draw)
+        return run_isolated(job)
 
 
 @pytest.fixture
