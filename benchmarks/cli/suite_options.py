@@ -173,7 +173,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     suite = load_suite(name)
     is_frozen = name == FROZEN
     if is_frozen:
-        from ..frozen.suite import suite_of_part
+        from ..frozen.definition import suite_of_part
 
         suite = suite_of_part(suite, options.part, options.beacon)
     elif options.part != PUBLIC or options.beacon:
@@ -199,7 +199,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if is_frozen:
-        from ..frozen.suite import describe_run
+        from ..frozen.definition import describe_run
 
         say(describe_run(suite, options.part, options.beacon), to=err)
     return suite, resolve_device(check_choice(options.device, "--device", DEVICES), suite)

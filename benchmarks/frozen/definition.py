@@ -1,4 +1,4 @@
-"""Definition of the frozen suite: settings, digest, and the check that nothing has changed."""
+"""Definition of the frozen suite: settings, digest, the check for changes, and words on runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ import torch
 from ...results.board import scoring
 from ...results.run_directory.behaviour_fingerprint import Fingerprint, Numbers, difference
 from ...samplers import SampleNoise
+from ...samplers.spec import canonical_json, format_spec, parse_spec
 from ..identity.model import model_fingerprint
 from ..planning.model_loading import load_model
+from ..suites.files import load_suite
+from ..suites.suite import Suite
 from . import constants
 from .instances import draw_part
 from .measuring import network_reference
 
 RECORD = Path(__file__).with_name(f"{constants.VERSION}.json")
 """Record of :func:`settings` and :func:`fingerprints`. A change of it is another version of the suite."""
+FREE = frozenset(
+    {"name", "description", "models", "samplers", "schedules", "timing", "keep", "metrics"}
+    | {"execution", "device", "batch_size", "path_curvature", "reference_samples"}
+)
+"""Keys that change no number of the suite, or that a run may choose."""
+OF_MODEL = {"samples", "steps", "nfe", "extractor"}
+"""Keys of single models that change numbers."""
 
 
 def settings() -> dict[str, Any]:
@@ -50,27 +60,23 @@ def fingerprints() -> dict[str, Any]:
     Numbers are compared within tolerances, since rounding differs between machines.
     """
     part = draw_part()
-    ids = torch.arange(4)
-    z = SampleNoise(part.seed, ids, (8,), torch.float64).initial()
-    records = {
-        "latents": Fingerprint(
-            "model", "latents", {}, {"numbers": Numbers(tuple(z.flatten().tolist()), 0.0, 1e-9)}
-        ).to_json()
-    }
+    z = SampleNoise(part.seed, torch.arange(4), (8,), torch.float64).initial()
+    latents = Numbers(tuple(z.flatten().tolist()), 0.0, 1e-9)
+    made = [Fingerprint("model", "latents", {}, {"numbers": latents})]
     for instance in part.instances:
         specs = {instance.name: instance.spec, f"{instance.name} moved": instance.moved}
         for name, spec in specs.items():
-            made = model_fingerprint(load_model(spec).model)
+            model = model_fingerprint(load_model(spec).model)
             # the identity is a hash of rounded parameters, which linear algebra makes
-            facts = {**made.exact, "spec": spec}
+            facts = {**model.exact, "spec": spec}
             del facts["identity"]
-            records[name] = Fingerprint("model", name, facts, _every_fifth(made.values)).to_json()
+            made.append(Fingerprint("model", name, facts, _every_fifth(model.values)))
     for name in constants.NETWORKS:
-        made = model_fingerprint(load_model(name).model)
+        model = model_fingerprint(load_model(name).model)
         floor = Numbers((network_reference(name).floor,), 1e-4, 0.0)
-        values = {**_every_fifth(made.values), "floor": floor}
-        records[name] = Fingerprint("model", name, made.exact, values).to_json()
-    return records
+        values = {**_every_fifth(model.values), "floor": floor}
+        made.append(Fingerprint("model", name, model.exact, values))
+    return {fingerprint.name: fingerprint.to_json() for fingerprint in made}
 
 
 def _every_fifth(values: Mapping[str, Numbers]) -> dict[str, Numbers]:
@@ -118,3 +124,33 @@ def check_frozen() -> str:
             "torch and numpy within its ranges"
         )
     return f"{constants.VERSION} ({digest()})"
+
+
+def suite_of_part(suite: Suite, part: str = constants.PUBLIC, beacon: str = "") -> Suite:
+    """Return the frozen suite on a part's problems and latents; raise ValueError if invalid."""
+    if part == constants.PUBLIC and not beacon:
+        return suite
+    drawn = draw_part(part, beacon)
+    specs = [spec for instance in drawn.instances for spec in (instance.spec, instance.moved)]
+    return suite.replaced(models=[*constants.NETWORKS, *specs], seed=drawn.seed)
+
+
+def describe_run(suite: Suite, part: str = constants.PUBLIC, beacon: str = "") -> str:
+    """Return version, digest and part of the frozen suite, or how the run's suite differs."""
+    frozen = suite_of_part(load_suite(constants.SUITE), part, beacon)
+    ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
+    changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]
+    known = {
+        canonical_json(parse_spec(e.name)): e.model_dump(include=OF_MODEL) for e in frozen.models
+    }
+    changed += [
+        f"model {format_spec(parse_spec(entry.name))}"
+        for entry in suite.models
+        if known.get(canonical_json(parse_spec(entry.name))) != entry.model_dump(include=OF_MODEL)
+    ]
+    if changed:
+        return f"This run is not {constants.VERSION}: {', '.join(changed)} differ from it."
+    try:
+        return f"{check_frozen()}, part {part}"
+    except ValueError as error:
+        return f"{str(error)[:1].upper()}{str(error)[1:]}"

@@ -87,13 +87,13 @@ def _draw_instance(kind: str, number: int, process: str, rng: np.random.Generato
     side = SIDES[int(rng.integers(len(SIDES)))]
     std *= 2.0 ** rng.uniform(-1, 1)
     seed, motion = (int(n) for n in rng.integers(1, 2**31, 2))
-    options = {
+    spec = {
+        "name": f"family:{kind}",
         "dim": side**2 if kind == "wavelet" else dim,
         "std": float(f"{std:.4g}"),
         "seed": seed,
         "sigma_min": low,
         "sigma_max": high,
     }
-    spec = {"name": f"family:{kind}", **options}
-    moved = {**spec, "moved": motion}
-    return Instance(f"{kind}-{number}", kind, format_spec(spec), format_spec(moved))
+    moved = format_spec({**spec, "moved": motion})
+    return Instance(f"{kind}-{number}", kind, format_spec(spec), moved)

@@ -76,6 +76,8 @@ class Job:
         x: states ``(batch, *event)`` at sigma_max, float32 or float64.
         noise_seed: seed of a stochastic solver's noise; not the seed of the latents.
         seconds: limit of the wall time.
+        denoise: :data:`RowDenoise`, called in this process for each request of the solver.
+        draw: returns n initial states at sigma_max for ``tune``, from latents that are not scored.
     """
 
     path: Path
@@ -87,6 +89,8 @@ class Job:
     x: Tensor
     noise_seed: int
     seconds: float
+    denoise: RowDenoise
+    draw: Callable[[int], Tensor]
 
 
 @dataclass(eq=False)
@@ -226,8 +230,6 @@ class _Network:
     """Network of a job, whose requests are checked, counted and served."""
 
     job: Job
-    denoise: RowDenoise
-    draw: Callable[[int], Tensor]
     pipe: Connection
     outcome: Outcome
     tuning: bool = True
@@ -239,7 +241,7 @@ class _Network:
         if n * math.prod(event) * 8 > LARGEST:
             raise ValueError(f"it asked for more than {LARGEST >> 20} MiB of states at once")
         if message.do == "draw" and self.tuning:
-            return send(self.pipe, {}, _call(self.draw, n))
+            return send(self.pipe, {}, _call(self.job.draw, n))
         levels = [((dtype, shape),) for dtype in FLOATS for shape in ((), (n,))]
         ends = levels if message.sigma is None else [()]
         if specs not in [((t, (n, *event)), ("int64", (n,)), *end) for t in FLOATS for end in ends]:
@@ -256,7 +258,7 @@ class _Network:
         rows = rows.remainder(batch) if self.tuning else rows
         if not bool(((rows >= 0) & (rows < batch)).all()):
             raise ValueError("it asked for a row that is not in the batch")
-        return send(self.pipe, {}, _call(self.denoise, x, sigma, rows))
+        return send(self.pipe, {}, _call(self.job.denoise, x, sigma, rows))
 
     def _count(self, n: int) -> None:
         outcome, allowed = self.outcome, self.job.budget
@@ -288,13 +290,8 @@ def describe_file(path: Path, sampler: str = "", seconds: float = 60.0) -> Solve
         return _load(pipe, path, sampler)
 
 
-def run_isolated(job: Job, denoise: RowDenoise, draw: Callable[[int], Tensor]) -> Outcome:
+def run_isolated(job: Job) -> Outcome:
     """Return the samples of a stranger's solver, or the reason why there are none.
-
-    Args:
-        job: the run.
-        denoise: :data:`RowDenoise`, called in this process for each request of the solver.
-        draw: returns n initial states at sigma_max for ``tune``, from latents that are not scored.
 
     Raises:
         ValueError: there is no such schedule.
@@ -304,7 +301,7 @@ def run_isolated(job: Job, denoise: RowDenoise, draw: Callable[[int], Tensor]) -
     try:
         with _solver_process(job.path, job.seconds) as pipe:
             facts = _load(pipe, job.path, job.sampler)
-            network = _Network(job, denoise, draw, pipe, outcome)
+            network = _Network(job, pipe, outcome)
             levels = None
             if facts.tunes:
                 _ask(pipe, {"do": "tune", "nfe": job.budget, **ends}, "tuned", serve=network.serve)

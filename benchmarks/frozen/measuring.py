@@ -7,8 +7,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,7 +77,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
     def solve(
         model: Denoiser, spec: str, seed: int, ids: Tensor, budgets: Sequence[int]
     ) -> Iterator[SolverResult]:
-        meter = _LimitedMeter()
+        meter = Meter()
         metered = meter.attach(model)
         first_fingerprint(metered)  # evaluates the model for caches: not counted as a search
         suite = Suite(
@@ -94,7 +92,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
         for budget in budgets:
             own = {"nfe": (budget,), "tolerances": (TOLERANCES.get(budget, 1e-3),)}
             # searches of other budgets and runs must not make this one cheaper
-            with _temporary_cache():
+            with TemporaryDirectory() as folder, patch.dict(os.environ, SAMPLERBENCH_CACHE=folder):
                 meter.reset()
                 try:
                     cells = plan(suite.model_copy(update=own), {spec: metered}, {spec: None})
@@ -108,21 +106,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
     return solve
 
 
-@dataclass
-class _LimitedMeter(Meter):
-    """Meter that ends a run with a Failure when its evaluations exceed ``limit``."""
-
-    limit: int | None = None
-
-    def add(self, rows: int) -> None:
-        super().add(rows)
-        if self.limit is not None and self.rows > self.limit:
-            raise Failure("failed", f"it took more than {MOST:g} evaluations a sample")
-
-
-def _run(
-    metered: Denoiser, meter: _LimitedMeter, cell: Cell, ids: Tensor, search: int
-) -> SolverResult:
+def _run(metered: Denoiser, meter: Meter, cell: Cell, ids: Tensor, search: int) -> SolverResult:
     if cell.skip:
         return SolverResult(None, None, search)
     parts, rows = [], 0.0
@@ -131,28 +115,26 @@ def _run(
             warnings.simplefilter("ignore")
             for part in _batches(ids):
                 bound = metered.bind(part, cell.seed)
-                meter.limit = int(MOST * len(part))
+                meter.tell = partial(_check_count, meter, len(part))
                 batch = sample_batch(metered, meter, bound, cell, part)
                 parts.append(batch.x)
                 rows += batch.nfe * len(part)
-    except Failure as failure:
-        return SolverResult(None, None, search, failure.reason)
     except Exception as error:  # raised by the sampler
-        return SolverResult(None, None, search, error_in_words(error))
+        reason = error.reason if isinstance(error, Failure) else error_in_words(error)
+        return SolverResult(None, None, search, reason)
     finally:
-        meter.limit = None
+        meter.tell = None
     return SolverResult(torch.cat(parts), rows / len(ids), search)
+
+
+def _check_count(meter: Meter, samples: int, _rows: int) -> None:
+    if meter.rows > MOST * samples:
+        raise Failure("failed", f"it took more than {MOST:g} evaluations a sample")
 
 
 def _batches(ids: Tensor) -> Sequence[Tensor]:
     """Return sample ids in batches of CHUNK; descending ids in batches of half of CHUNK."""
     return ids.split(CHUNK) if len(ids) < 2 or ids[1] > ids[0] else ids.split(CHUNK // 2)
-
-
-@contextmanager
-def _temporary_cache() -> Iterator[None]:
-    with TemporaryDirectory() as folder, patch.dict(os.environ, SAMPLERBENCH_CACHE=folder):
-        yield
 
 
 def measure_exact(
@@ -222,14 +204,11 @@ def measure_networks(
         model, known = load_model(name).model, network_reference(name)
         ids = torch.arange(NETWORK_SAMPLES)
         results = list(solve(model, name, part.seed, ids, NETWORK_BUDGETS))
-        distances = [_distance(result, known) for result in results]
+        distances = [
+            distance_over_floor(x, known) if x is not None and bool(x.isfinite().all()) else None
+            for x, *_ in results
+        ]
         yield _curve(name, results, [None] * len(results), distances, moved=False)
-
-
-def _distance(result: SolverResult, known: NetworkReference) -> float | None:
-    if result.samples is None or not bool(result.samples.isfinite().all()):
-        return None
-    return distance_over_floor(result.samples, known)
 
 
 def _curve(
@@ -271,21 +250,20 @@ def solve_file(path: Path, sampler: str, schedule: str) -> Solve:
         for budget in budgets:
             parts, rows, search, failure = [], 0, 0, ""
             for part in _batches(ids):
-                outcome = run_isolated(
-                    Job(
-                        path=path,
-                        sampler=sampler,
-                        schedule=schedule,
-                        budget=budget,
-                        sigma_min=model.sigma_min,
-                        sigma_max=model.sigma_max,
-                        x=latents(model, part, seed, model.dtype)[0],
-                        noise_seed=_noise_seed(seed, part),
-                        seconds=SECONDS,
-                    ),
-                    partial(_denoise_rows, model, part, seed),
-                    partial(_draw_unscored, model, seed),
+                job = Job(
+                    path=path,
+                    sampler=sampler,
+                    schedule=schedule,
+                    budget=budget,
+                    sigma_min=model.sigma_min,
+                    sigma_max=model.sigma_max,
+                    x=latents(model, part, seed, model.dtype)[0],
+                    noise_seed=_noise_seed(seed, part),
+                    seconds=SECONDS,
+                    denoise=partial(_denoise_rows, model, part, seed),
+                    draw=partial(_draw_unscored, model, seed),
                 )
+                outcome = run_isolated(job)
                 rows, search = rows + outcome.rows, max(search, outcome.search)
                 failure = failure or outcome.failure
                 if outcome.samples is not None:

@@ -149,9 +149,8 @@ def serve(control: int) -> None:
     """
     torch.set_num_threads(1)
     os.dup2(1, 2)  # standard output is the null device
-    if (
-        sys.platform == "linux"
-    ):  # PR_SET_CHILD_SUBREAPER: orphans of a job are children of the server
+    if sys.platform == "linux":
+        # PR_SET_CHILD_SUBREAPER: orphans of a job are children of the server
         ctypes.CDLL(None).prctl(36, ctypes.c_ulong(1), 0, 0, 0)
     names()  # imports all samplers: not in each child
     for name in ("heun", "ddpm"):  # first operations of torch are slow: not in each child

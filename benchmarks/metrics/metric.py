@@ -271,7 +271,7 @@ def metric(
     default: bool = True,
     weights: Callable[[], str] | None = None,
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
-    """Return a decorator that registers a function as a metric.
+    """Return a decorator that registers a function as a metric, or replaces its earlier version.
 
     ``name`` has letters, digits and _, and no other metric has it. See also :class:`Metric`.
 
@@ -280,34 +280,27 @@ def metric(
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
-        registered = Metric(name, version, frozenset(needs), quantities, measure, default, weights)
-        register(registered)
-        return registered
+        entry = Metric(name, version, frozenset(needs), quantities, measure, default, weights)
+        if not name.isidentifier():
+            raise ValueError(f"a metric needs a name of letters, digits and _, got {name!r}")
+        if unknown := sorted(entry.needs - set(get_args(Need))):
+            raise ValueError(
+                f"metric {name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
+            )
+        before = _METRICS.get(name)
+        if before is not None and _qualified_name(before) != _qualified_name(entry):
+            places = f"{_qualified_name(before)} and {_qualified_name(entry)}"
+            raise ValueError(f"two metrics are called {name!r}: {places}; rename or uninstall one")
+        if _is_built_in(entry) and not set(quantities) <= set(known.BUILT_IN):
+            raise ValueError(
+                f"metric {name} is of this package: list its quantities in "
+                "results/quantities/built_in.py, or no report knows them"
+            )
+        known.register(name, quantities)
+        _METRICS[name] = entry
+        return entry
 
     return decorated
-
-
-def register(entry: Metric) -> None:
-    """Register a metric, or replace its earlier version; raises the errors of :func:`metric`."""
-    if not entry.name.isidentifier():
-        raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
-    if unknown := sorted(entry.needs - set(get_args(Need))):
-        raise ValueError(
-            f"metric {entry.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
-        )
-    before = _METRICS.get(entry.name)
-    if before is not None and _qualified_name(before) != _qualified_name(entry):
-        places = f"{_qualified_name(before)} and {_qualified_name(entry)}"
-        raise ValueError(
-            f"two metrics are called {entry.name!r}: {places}; rename or uninstall one"
-        )
-    if _is_built_in(entry) and not set(entry.quantities) <= set(known.BUILT_IN):
-        raise ValueError(
-            f"metric {entry.name} is of this package: list its quantities in "
-            "results/quantities/built_in.py, or no report knows them"
-        )
-    known.register(entry.name, entry.quantities)
-    _METRICS[entry.name] = entry
 
 
 def _is_built_in(entry: Metric) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..metrics.estimators.rows import (
     Moments,
     Pieces,
     Rows,
+    block_size,
     rows_of,
 )
 from ..metrics.metric import Endpoints, Need
@@ -169,17 +171,22 @@ class CellContext:
 
     @property
     def reference(self) -> Reference:
-        return self._required_reference.reference
+        return _require(self.scoring_reference, "features").reference
 
     @property
     def converged(self) -> FloatArray | None:
-        return self._required_reference.converged_features
+        return _require(self.scoring_reference, "features").converged_features
 
     def held_out(self, n: int) -> FloatArray:
-        return self._required_reference.held_out(n)
+        reference = self.reference
+        return self.once(("held out", n), lambda: reference.held_out(n))
 
     def held_out_rows(self, n: int) -> Rows:
-        return self._required_reference.held_out_rows(n)
+        d, blocks = len(self.reference.mean), self.reference.statistics.held_out_blocks
+        size = block_size((n, d))
+        if n <= size or blocks is None:
+            return InMemoryRows(self.held_out(n))
+        return Pieces((n, d), partial(blocks, n, size))  # drawn again for each pass
 
     @cached_property
     def known(self) -> NDArray:
@@ -263,10 +270,6 @@ class CellContext:
     @property
     def _solved(self) -> Need:
         return "path limit" if self.follows_path else "reference solution"
-
-    @property
-    def _required_reference(self) -> ScoringReference:
-        return _require(self.scoring_reference, "features")
 
 
 def _require(value: Value | None, need: Need) -> Value:

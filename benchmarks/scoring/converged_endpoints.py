@@ -16,7 +16,7 @@ with J the integral of W - W_cur over the step, a trapezoidal sum over finer lev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -271,35 +271,8 @@ def choose_endpoint_solver(model: Denoiser, cell: Cell) -> EndpointSolver | None
     if not cell.sampler.stochastic:
         return converged_endpoints
     on_path = cell.noise == "brownian" and cell.start.name != "gaussian"
-    claims = cell.sampler.strong_order is not None
-    return (
-        converged_path_endpoints if on_path and claims and isinstance(model, ExactModel) else None
-    )
-
-
-def endpoints_by_solver(
-    run: RunDir,
-    model: Denoiser,
-    reporting_model: Denoiser,
-    cells: Sequence[Cell],
-    whole: Callable[[Cell], NDArray],
-    stage: Callable[[str], None],
-) -> Mapping[EndpointSolver | None, Endpoints]:
-    """Return converged endpoints of a model's cells, by solver (:func:`choose_endpoint_solver`).
-
-    ``whole`` returns a cell's unrounded samples, which set the endpoints' number and accuracy.
-    ``reporting_model`` is ``model`` with counted evaluations. ``stage`` receives a progress text.
-    """
-    truths: dict[EndpointSolver | None, Endpoints] = {}
-    kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
-    for truth, kind in kinds.items():
-        comparable = [cell for cell in cells if choose_endpoint_solver(model, cell) is truth]
-        if comparable:
-            measured = [whole(cell) for cell in comparable]
-            count = max(map(len, measured))
-            stage(f"{comparable[0].model}: converged {kind} of {count} samples")
-            truths[truth] = truth(run, reporting_model, comparable[0], measured)
-    return truths
+    converges = on_path and cell.sampler.strong_order is not None
+    return converged_path_endpoints if converges and isinstance(model, ExactModel) else None
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:

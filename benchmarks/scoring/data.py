@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from ...models.denoiser import Denoiser, innermost_model
 from ...models.exact.base import ExactModel
 from ...models.exact.wavelet import Wavelet
 from ...models.reference import Reference
-from ..metrics.estimators.rows import FloatArray, InMemoryRows, Pieces, Rows, block_size
+from ..metrics.estimators.rows import FloatArray
 from ..metrics.kernel import MOST
 from ..metrics.memorisation import memorised_threshold
 from ..metrics.precision_recall import DENSITY, MANIFOLD
@@ -32,22 +32,6 @@ class ScoringReference:
 
     reference: Reference
     converged_features: FloatArray | None
-    _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
-
-    def held_out(self, n: int) -> FloatArray:
-        """Return at most ``n`` held-out features ``(k, d)``, which are cached for each ``n``."""
-        if n not in self._held_out:
-            self._held_out[n] = self.reference.held_out(n)
-        return self._held_out[n]
-
-    def held_out_rows(self, n: int) -> Rows:
-        """Return :meth:`held_out` as rows; a set of several blocks is drawn again for each pass."""
-        d = len(self.reference.mean)
-        size = block_size((n, d))
-        blocks = self.reference.statistics.held_out_blocks
-        if n <= size or blocks is None:
-            return InMemoryRows(self.held_out(n))
-        return Pieces((n, d), partial(blocks, n, size))
 
     @cached_property
     def identity(self) -> str:

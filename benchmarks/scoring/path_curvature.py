@@ -171,9 +171,19 @@ def curvature_arrays(
     parts = []
     for part in ids.split(max(1, min(batch, _NUMBERS // (steps * math.prod(model.event))))):
         x = latents(model, part, seed, dtype)[0]
-        parts.append(_curvature_values(follow_paths(model.bind(part, seed), x, grid), unit, edges))
-    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
+        path = follow_paths(model.bind(part, seed), x, grid)
+        lengths, lam = arc_length(path, unit), -np.log(path.sigma)
+        values: Arrays = {
+            "way": np.stack([np.interp(-np.log(edges), lam, row) for row in lengths.T]),
+            # the error of a polygon's length is of second order in its sides
+            "missing": (lengths[-1] - arc_length(path, unit, every=2)[-1]) / 3,
+            "jump": one_step_error(path, unit),
+            "deviation": largest_deviation(path, unit),
+            "straightness": straightness(path, unit),
+        }
+        parts.append(values)
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **whole}
 
 
 def curvature_summary(arrays: Arrays) -> dict[str, Any]:
@@ -218,15 +228,3 @@ def data_spread(model: Denoiser, ends: NDArray) -> float:
     away = np.square(means - np.average(means, 0, weights)).sum(1)
     between = np.average(away, weights=weights)
     return float(np.sqrt((np.trace(moments[1]) + between) / rows.shape[1])) or 1.0
-
-
-def _curvature_values(path: FollowedPaths, unit: float, edges: FloatArray) -> Arrays:
-    lengths, lam = arc_length(path, unit), -np.log(path.sigma)
-    return {
-        "way": np.stack([np.interp(-np.log(edges), lam, row) for row in lengths.T]),
-        # the error of a polygon's length is of second order in its sides
-        "missing": (lengths[-1] - arc_length(path, unit, every=2)[-1]) / 3,
-        "jump": one_step_error(path, unit),
-        "deviation": largest_deviation(path, unit),
-        "straightness": straightness(path, unit),
-    }

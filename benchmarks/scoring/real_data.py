@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_files import (
     PREFIX,
+    Limits,
     image_files,
     open_arrays,
     open_image,
@@ -88,7 +89,7 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
 
 
 def read_samples(
-    source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
+    source: str, event: tuple[int, ...], limits: Limits, whose: str
 ) -> tuple[Tensor, Tensor | None]:
     """Return a source's samples ``(n, *event)``, and its test samples; None without a test set.
 
@@ -129,7 +130,7 @@ def _check_samples(samples: Tensor, event: tuple[int, ...], source: str, whose: 
     return samples
 
 
-def check_range(samples: Tensor, limits: tuple[float, float] | None, source: str) -> None:
+def check_range(samples: Tensor, limits: Limits, source: str) -> None:
     """Raise a ValueError if many values of real samples are outside ``limits``, or all in one half of it."""
     if limits is None or not math.isfinite(limits[1] - limits[0]):
         return
@@ -154,8 +155,6 @@ MADE_BY = "made_by"
 OPENED = "opened"
 """Name of the array in a cache file with hashes of the files that the extractor opened, as JSON."""
 
-Limits = tuple[float, float] | None
-
 
 def real_features(
     extractor: Extractor, real: RealData, limits: Limits, cache: Path
@@ -164,15 +163,13 @@ def real_features(
 
     The features are ``mean`` and ``cov`` of the reference set, and ``held_out`` ``(k, d)``.
     """
-    data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
         held_out = extractor(clamp(real.held_out, limits)[0])
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
-    event = tuple(real.reference.shape[1:])
-    return _cached_arrays(extractor, event, limits, cache, data, make), data
+    return _cached_arrays(extractor, real.name, real[:2], limits, cache, make)
 
 
 def features_of(
@@ -183,29 +180,25 @@ def features_of(
     def make() -> dict[str, np.ndarray]:
         return {"features": extractor(clamp(samples, limits)[0])}
 
-    event, data = tuple(samples.shape[1:]), _name_with_digest(name, samples)
-    return _cached_arrays(extractor, event, limits, cache, data, make)["features"]
-
-
-def _name_with_digest(name: str, *parts: Tensor) -> str:
-    """Return ``name`` with a digest of the samples' shapes and values."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
-    return f"{name}-{digest.hexdigest()[:16]}"
+    return _cached_arrays(extractor, name, (samples,), limits, cache, make)[0]["features"]
 
 
 def _cached_arrays(
     extractor: Extractor,
-    event: tuple[int, ...],
+    name: str,
+    samples: Sequence[Tensor],
     limits: Limits,
     cache: Path,
-    data: str,
     make: Callable[[], dict[str, np.ndarray]],
-) -> Mapping[str, np.ndarray]:
-    """Return ``make()``, from the folder ``cache`` if an equal extractor made it before."""
-    name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
-    path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
+) -> tuple[Mapping[str, np.ndarray], str]:
+    """Return ``make()``, cached for equal samples and extractors, and ``name`` with a digest of samples."""
+    digest = hashlib.sha256()
+    for part in samples:
+        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
+    data = f"{name}-{digest.hexdigest()[:16]}"
+    key = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
+    now = extractor_fingerprint(extractor, tuple(samples[0].shape[1:]), limits)
+    path = cache / f"features-{key}.npz"
     stored = read_npz(path)
     if stored is None or _is_outdated(stored, now):
         with record_files() as recorder:
@@ -213,7 +206,7 @@ def _cached_arrays(
         opened = {file: file_hash(file) or "" for file in sorted(recorder.paths)}
         about = {MADE_BY: now.to_json(), OPENED: opened}
         write_npz(path, stored | {name: np.array(json.dumps(it)) for name, it in about.items()})
-    return stored
+    return stored, data
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
@@ -269,9 +262,7 @@ def write_features_statistics(
     return WrittenStatistics(len(features), extractor)
 
 
-def _image_shape_and_range(
-    source: str, spec: str
-) -> tuple[tuple[int, ...], tuple[float, float] | None]:
+def _image_shape_and_range(source: str, spec: str) -> tuple[tuple[int, ...], Limits]:
     """Return the shape and range of a source's samples; raises a ValueError for an unknown shape."""
     path = Path(source)
     if path.is_dir():

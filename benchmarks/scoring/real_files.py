@@ -16,6 +16,9 @@ from torch import Tensor
 
 from ..suites.files import DATA_SETS
 
+Limits = tuple[float, float] | None
+"""Range (low, high) of the values of samples; None for no range."""
+
 MOST_TIMES, SMALL = 100, 64 << 20
 """Largest ratio of an archive's unpacked size to its size, and unpacked bytes always allowed.
 
@@ -50,7 +53,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", "
 
 
 def read_array(
-    path: Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int | None = None
+    path: Path, event: tuple[int, ...], limits: Limits, most: int | None = None
 ) -> Tensor:
     """Read the samples of a file, ``(n, …)`` float32: all, or at most ``most``, evenly spread.
 
@@ -90,7 +93,7 @@ def read_array(
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
+def read_folder(folder: Path, event: tuple[int, ...], limits: Limits) -> Tensor:
     """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32.
 
     Black becomes ``limits[0]``, and colours become grey or RGB. Files that are no images are
@@ -107,8 +110,12 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
             "range its values have; say it behind a checkpoint, as in 'PATH?limits=[-1,1]', or give a model of "
             "yours an attribute limits = (-1.0, 1.0)"
         )
-    pixels = np.stack([_read_image(path, event) for path in image_files(folder, "--reference ")])
-    return torch.from_numpy(rescale_from_bytes(pixels.astype(np.float32), limits))
+    pixels = []
+    for path in image_files(folder, "--reference "):
+        with open_image(path, "--reference: ") as image:
+            image.load()
+        pixels.append(_pixels_of(image, event, str(path)))
+    return torch.from_numpy(rescale_from_bytes(np.stack(pixels).astype(np.float32), limits))
 
 
 def image_files(folder: Path, option: str = "") -> list[Path]:
@@ -166,39 +173,27 @@ def open_image(path: Path, option: str = "") -> Iterator[Any]:
         ) from error
 
 
-def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    with open_image(path, "--reference: ") as image:
-        image.load()
-    return _pixels_of(image, event, str(path))
-
-
 def _pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
     """Return a Pillow image as bytes of shape ``event`` (channels, h, w), converted to grey or RGB."""
     channels, height, width = event
     size = getattr(image, "size", None)
+    if not isinstance(size, tuple):
+        raise ValueError(f"--reference {where} has no images")
     if size != (width, height):
-        raise ValueError(_size_message(where, size, event))
+        raise ValueError(
+            f"--reference: {where} has {size[0]} x {size[1]} pixels, but the "
+            f"model's images have {width} x {height}; resize it"
+        )
     if image.mode[0] in "IF":  # 16 bits or floats, which Pillow cuts off at 255
         raise ValueError(f"--reference: {where} has more than 8 bits a channel; save it with 8")
     converted = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return converted.reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _size_message(where: str, size: tuple[int, int] | None, event: tuple[int, ...]) -> str:
-    if not isinstance(size, tuple):
-        return f"--reference {where} has no images"
-    return (
-        f"--reference: {where} has {size[0]} x {size[1]} pixels, but the "
-        f"model's images have {event[2]} x {event[1]}; resize it"
-    )
-
-
 PREFIX = "torchvision:"
 
 
-def read_torchvision(
-    source: str, event: tuple[int, ...], limits: tuple[float, float] | None
-) -> tuple[Tensor, Tensor]:
+def read_torchvision(source: str, event: tuple[int, ...], limits: Limits) -> tuple[Tensor, Tensor]:
     """Return training and test images ``(n, *event)`` of a local ``torchvision:NAME:FOLDER``.
 
     NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours become grey or RGB.

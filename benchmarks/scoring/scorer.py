@@ -34,10 +34,11 @@ from .context import (
     read_consecutive_samples,
 )
 from .converged_endpoints import (
+    EndpointSolver,
     choose_endpoint_solver,
     converged_endpoints,
     converged_features,
-    endpoints_by_solver,
+    converged_path_endpoints,
 )
 from .data import ModelData, ScoringReference
 from .versions import (
@@ -48,43 +49,6 @@ from .versions import (
     stored_numbers,
     version_of,
 )
-
-
-def measure_metrics(
-    cell: Cell,
-    context: CellContext,
-    requested: Mapping[str, str],
-    done: Mapping[str, Any],
-    arrays: Arrays,
-) -> tuple[Record, Arrays]:
-    """Return the quality columns and the influence values of a cell.
-
-    ``requested`` are versions of metrics by name. ``done`` and ``arrays`` are columns and influence
-    values of an earlier score, kept for metrics of an equal version. The other requested metrics
-    are measured if their needs are met.
-    """
-    versions: dict[str, str] = {}
-    stored_versions = measured_versions(done)
-    record: Record = {METRICS: versions}
-    influences: Arrays = {}
-    for metric in metrics().values():
-        columns: Record | None = {}
-        values: Arrays = {}
-        if metric.name not in {**requested, **stored_versions}:
-            continue
-        version = requested.get(metric.name) or version_of(metric)
-        if stored_versions.get(metric.name) == version:
-            columns, values = stored_numbers(metric, done, arrays)
-        elif metric.name not in requested:
-            continue
-        elif metric.needs <= context.met_needs:
-            columns, values = _run_metric(metric, cell, context, record)
-        if columns is None:
-            continue  # the metric failed; without a version the next run tries again
-        versions[metric.name] = version
-        record |= columns
-        influences |= values
-    return record, influences
 
 
 def _run_metric(
@@ -185,14 +149,7 @@ class Scorer:
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
         try:
-            truths = endpoints_by_solver(
-                self.run,
-                self.precise_model,
-                self.reporting_model,
-                cells,
-                self._whole_samples,
-                self.report.set_stage,
-            )
+            truths = self._converged_endpoints(cells)
             scale = self._load_scoring_reference(cells[0])
         except (_UnusableShardError, DamagedError, OSError):
             raise
@@ -227,6 +184,27 @@ class Scorer:
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
             store_curvature(self.run, self.precise_model, cells[0], truths[converged_endpoints].x)
+
+    def _converged_endpoints(
+        self, cells: Sequence[Cell]
+    ) -> Mapping[EndpointSolver | None, Endpoints]:
+        """Return converged endpoints of cells, by solver (:func:`.choose_endpoint_solver`)."""
+        truths: dict[EndpointSolver | None, Endpoints] = {}
+        kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
+        for truth, kind in kinds.items():
+            comparable = [
+                cell for cell in cells if choose_endpoint_solver(self.precise_model, cell) is truth
+            ]
+            if comparable:
+                # unrounded samples set the number and the accuracy of endpoints
+                measured = [
+                    read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
+                    for cell in comparable
+                ]
+                count = max(map(len, measured))
+                self.report.set_stage(f"{cells[0].model}: converged {kind} of {count} samples")
+                truths[truth] = truth(self.run, self.reporting_model, comparable[0], measured)
+        return truths
 
     def _fail(self, cell: Cell, stamp: Record, words: str) -> None:
         failed = {**stamp, "status": "failed", "reason": f"scoring: {words}"}
@@ -276,9 +254,7 @@ class Scorer:
         arrays = self.run.read_influence(cell.key) if done else None
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
             done = {}  # its numbers are of no use without their influence values
-        record, influences = measure_metrics(
-            cell, context, self.metric_versions, done, arrays or {}
-        )
+        record, influences = self._measure(cell, context, done, arrays or {})
         written = {INFLUENCE: bool(influences)}
         record |= {**count_columns(shards), KEPT: written}
         if context.scoring_reference is not None:
@@ -295,6 +271,37 @@ class Scorer:
             if path:
                 written[PATHS] = True
                 self.run.write_trajectories(cell.key, path)
+        return record, influences
+
+    def _measure(
+        self, cell: Cell, context: CellContext, done: Mapping[str, Any], arrays: Arrays
+    ) -> tuple[Record, Arrays]:
+        """Return the quality columns and the influence values of a cell.
+
+        Those of an earlier score, ``done`` and ``arrays``, are kept for metrics of an equal version.
+        The other metrics of the suite are measured if their needs are met.
+        """
+        requested, stored_versions = self.metric_versions, measured_versions(done)
+        versions: dict[str, str] = {}
+        record: Record = {METRICS: versions}
+        influences: Arrays = {}
+        for metric in metrics().values():
+            if metric.name not in {**requested, **stored_versions}:
+                continue
+            columns: Record | None = {}
+            values: Arrays = {}
+            version = requested.get(metric.name) or version_of(metric)
+            if stored_versions.get(metric.name) == version:
+                columns, values = stored_numbers(metric, done, arrays)
+            elif metric.name not in requested:
+                continue
+            elif metric.needs <= context.met_needs:
+                columns, values = _run_metric(metric, cell, context, record)
+            if columns is None:
+                continue  # the metric failed; without a version the next run tries again
+            versions[metric.name] = version
+            record |= columns
+            influences |= values
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
@@ -316,10 +323,6 @@ class Scorer:
         self.report.set_stage(f"{first.model}: {count} converged samples")
         converged = converged_features(self.run, self.reporting_model, self.reference, first, count)
         return ScoringReference(self.reference, converged)
-
-    def _whole_samples(self, cell: Cell) -> NDArray:
-        """Return the samples of a cell stored without rounding, at most ``endpoint_count``."""
-        return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> GatheredShards:
         stored: list[StoredArray] = []

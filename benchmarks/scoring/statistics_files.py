@@ -29,7 +29,7 @@ from torch import Tensor
 from ...models.checkpoints.opening import CheckpointError, open_checkpoint
 from ...models.reference import Extractor, FloatArray
 from ..metrics.estimators.rows import Moments
-from .real_files import open_arrays, why_unreadable
+from .real_files import Limits, open_arrays, why_unreadable
 
 INCEPTION = "inception-v3-2048"
 """Feature space of the FID: the original network with its original resizing."""
@@ -88,9 +88,7 @@ class StatisticsFile:
     known: tuple[RealStatistics, ...]
     images: tuple[int, ...] | None = None
 
-    def choose_statistics(
-        self, extractor: Extractor, limits: tuple[float, float] | None
-    ) -> RealStatistics:
+    def choose_statistics(self, extractor: Extractor, limits: Limits) -> RealStatistics:
         """Return the first statistics that fit an extractor's features of samples in ``limits``.
 
         They fit if they have as many features, and the same identity and space where these are
@@ -128,7 +126,7 @@ class StatisticsFile:
         return grey or self.images[1:] == (height, width, channels)
 
 
-def features_identity(extractor: Extractor, limits: tuple[float, float] | None) -> str:
+def features_identity(extractor: Extractor, limits: Limits) -> str:
     """Return text that identifies an extractor's features of samples in the range ``limits``."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
@@ -257,7 +255,7 @@ def _statistics_of_features(features: np.ndarray, space: str) -> RealStatistics:
 
 
 def write_statistics(
-    path: Path, features: FloatArray, extractor: Extractor, limits: tuple[float, float] | None
+    path: Path, features: FloatArray, extractor: Extractor, limits: Limits
 ) -> None:
     """Write the moments of ``features`` ``(n, d)`` for :func:`read_statistics` and EDM's scripts.
 

@@ -32,10 +32,6 @@ class Line(NamedTuple):
         name = self.name
         return name if len(name) <= HEAD + TAIL + 1 else f"{name[:HEAD]}…{name[-TAIL:]}"
 
-    def share(self, evaluations: float = MOST) -> float:
-        """Return the share of targets reached with at most ``evaluations``, in [0, 1]."""
-        return self.score.reached_share(evaluations)
-
 
 def svg_items(lines: Sequence[Line], highest: float) -> dict[str, Any]:
     """Return items of an SVG: places of ticks ``across`` and ``up``, and a tuple for each line.
@@ -48,17 +44,22 @@ def svg_items(lines: Sequence[Line], highest: float) -> dict[str, Any]:
     def up(share: float) -> float:
         return TOP + (1 - 4 * share / quarters) * (BOTTOM - TOP)
 
-    def path_of(line: Line) -> str:
-        numbers = {n for n in line.score.evaluations.ravel().tolist() if FEWEST < n <= MOST}
-        steps = (f"H{_place_across(n)}V{up(line.share(n)):.1f}" for n in sorted(numbers))
-        return f"M{LEFT} {up(line.share(FEWEST)):.1f}{''.join(steps)}H{RIGHT}"
+    def path_of(score: Score) -> str:
+        numbers = {n for n in score.evaluations.ravel().tolist() if FEWEST < n <= MOST}
+        steps = (f"H{_place_across(n)}V{up(score.reached_share(n)):.1f}" for n in sorted(numbers))
+        return f"M{LEFT} {up(score.reached_share(FEWEST)):.1f}{''.join(steps)}H{RIGHT}"
 
-    ends = [up(line.share()) for line in lines]
+    ends = [up(line.score.reached_share()) for line in lines]
     return {
         "across": {tick: _place_across(tick) for tick in TICKS},
         "up": {f"{25 * n} %": f"{up(n / 4):.1f}" for n in range(quarters + 1)},
         "lines": [
-            (line, path_of(line), f"M{RIGHT} {end:.1f}h5l10 {place - end:.1f}h3", f"{place:.1f}")
+            (
+                line,
+                path_of(line.score),
+                f"M{RIGHT} {end:.1f}h5l10 {place - end:.1f}h3",
+                f"{place:.1f}",
+            )
             for line, end, place in zip(
                 lines, ends, spread_labels(ends, GAP, TOP + 4, BOTTOM), strict=True
             )

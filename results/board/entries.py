@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from .scoring import Problem, Score, ranks, score, score_submission, virtual_best
+import numpy as np
+
+from .scoring import Problem, Score, ranks, score, score_submission
 from .submission import Curve, Submission, Track, submissions_in
 
 PRODUCTIONS = (1e3, 1e5, math.inf)
@@ -123,8 +125,9 @@ class Board:
     def virtual_best_score(self, column: Column) -> Score:
         """Return the score of the virtual best: at each target, the best of all solvers."""
         usual = [entry.scores[USUAL] for entry in self.entries]
+        evaluations = [scores[column].evaluations for scores in usual if column in scores]
         problems = self.networks if column == "networks" else self.problems
-        return virtual_best([scores[column] for scores in usual if column in scores], problems)
+        return score(np.min(evaluations, axis=0), problems)
 
 
 def stem_of(name: str) -> str:
@@ -136,11 +139,9 @@ def stem_of(name: str) -> str:
     ('heun', 'heun_a73aed1c13')
     """
     stem = re.sub(r"[^a-z0-9]+", "-", name.lower())[:48].strip("-")
-    return (
-        stem
-        if stem and stem == name
-        else f"{stem}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
-    )
+    if stem and stem == name:
+        return stem
+    return f"{stem}_{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _sort_key(entry: Entry) -> tuple[int, float, int, str]:

@@ -124,8 +124,8 @@ class Score:
             return float(self.area < other.area)
         return float(t.cdf((other.area - self.area) / spread, self.freedom))
 
-    def reached_share(self, evaluations: float) -> float:
-        """Return the share of all targets that are reached with at most ``evaluations``."""
+    def reached_share(self, evaluations: float = MOST) -> float:
+        """Return the share of all targets, in [0, 1], reached with at most ``evaluations``."""
         return float((self.evaluations <= evaluations).mean())
 
 
@@ -191,11 +191,6 @@ def score_submission(
         for problem in problems
     ]
     return score(np.stack(rows), problems)
-
-
-def virtual_best(scores: Sequence[Score], problems: Sequence[Problem]) -> Score:
-    """Return the score of the fewest evaluations of any solver, for each problem and target."""
-    return score(np.min([each.evaluations for each in scores], axis=0), problems)
 
 
 def ranks(scores: Mapping[str, Score]) -> dict[str, int]:

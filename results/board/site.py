@@ -108,7 +108,7 @@ def _panels_of(board: Board, baseline: Entry) -> list[tuple[Track, dict[str, Any
         if measured := board.track_scores(track, "area"):
             few = [entry for entry in board.entries if entry.stem in measured]
             lines[track] = _lines_of(board, baseline, few, "area", "solvers/")
-    highest = max(line.share() for some in lines.values() for line in some)
+    highest = max(line.score.reached_share() for some in lines.values() for line in some)
     return [(t, _answer_of(board, t), svg_items(some, highest)) for t, some in lines.items()]
 
 
@@ -121,7 +121,7 @@ def _answer_of(board: Board, track: Track) -> dict[str, Any]:
     return {
         "solvers": [(stem, names[stem], found[stem].area) for stem in order[:2]],
         "ends": None if math.isnan(ends.low) else (ends.low, ends.high),
-        "chance": first.chance_behind(found[order[-1 if len(order) < 2 else 1]]),
+        "chance": first.chance_behind(found[order[:2][-1]]),
         "level": list(ranks(found).values()).count(1) - 1,
     }
 
@@ -191,7 +191,7 @@ def _parts_of(board: Board, baseline: Entry, entry: Entry) -> dict[str, Any]:
         tables[column] = [(p.name, line) for p, line in zip(problems, words, strict=True)]
     lines = _lines_of(board, baseline, [entry], next(iter(tables))) if tables else []
     return {
-        "picture": lines and svg_items(lines, max(line.share() for line in lines)),
+        "picture": lines and svg_items(lines, max(line.score.reached_share() for line in lines)),
         "tables": tables,
         "of": len(track),
         "level": sum(board.ranks[USUAL][stem] == rank for stem in track) - 1,

@@ -179,12 +179,6 @@ class Submission(_Table):
             raise ValueError(PLAIN)
         return Submission(**{**dict(self), "curves": found, "seconds": seconds})
 
-    def in_counted_track(self) -> Submission:
-        """Return the submission, in track "plain" for "self-tuning" if no curve has a search."""
-        if self.track != "self-tuning" or any(any(curve.search) for curve in self.curves):
-            return self
-        return self.model_copy(update={"track": "plain"})
-
     def write(self, path: Path) -> None:
         """Write the sealed file, atomically."""
         write_bytes(path, sealed_json(self.model_dump(mode="json"), PLACE).data)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from samplerbench.benchmarks.frozen import definition, submitting, suite
+from samplerbench.benchmarks.frozen import definition, submitting
 from samplerbench.benchmarks.frozen.isolation import Job, run_isolated
 from samplerbench.models.registry import make_model
 from samplerbench.samplers import SampleNoise
@@ -21,7 +21,7 @@ def checked_once():
     with pytest.MonkeyPatch.context() as patched:
         check = functools.cache(definition.check_frozen)
         patched.setattr(submitting, "check_frozen", check)
-        patched.setattr(suite, "check_frozen", check)
+        patched.setattr(definition, "check_frozen", check)
         yield
 
 
@@ -96,9 +96,11 @@ class Problem:
             sigma_min=self.model.sigma_min,
             sigma_max=self.model.sigma_max,
             x=self.x if x is None else x,
+            denoise=denoise or self.denoise,
+            draw=self.draw,
             **own,
         )
-        return run_isolated(job, denoise or self.denoise, self.draw)
+        return run_isolated(job)
 
 
 @pytest.fixture
