@@ -167,11 +167,9 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
     if why_not_tabulable(method, levels):
         return sampler, grid
-    return Tabulated(
-        stands_for=_without_search_results(sampler), table=tabulate(method, levels)
-    ), levels
+    bare = _without_search_results(sampler)
+    return Tabulated(stands_for=bare, table=tabulate(method, levels)), levels
 
 
 def _without_search_results(sampler: Sampler) -> Sampler:
-    """Return the sampler without its search results for a model (field ``found``)."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]

@@ -49,7 +49,7 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
     varies = sampler.stochastic or sampler.adaptive or sampler.batch_coupled
     if sampler.own_grid or varies or len(grid) < 2:
         return False
-    if kind != "coefficients":
+    if kind != "coefficients":  # no levels if the cost of an evaluation depends on them
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
         costs = {model.passes_at(sigma) for sigma in levels}
         if grid.sigma[0] != cell.sigma_max or len(costs) > 1:
@@ -206,11 +206,7 @@ def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterato
 
 
 def _targets(run: AdviceRun, race: BudgetResult) -> Iterator[FitTarget]:
-    """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted.
-
-    Built-in solvers of a library keep their coefficients, so only levels are fitted. If the cost
-    of an evaluation depends on the noise level, no levels are fitted.
-    """
+    """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted."""
     model = run.request.model
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
@@ -278,10 +274,7 @@ def _fit_targets(
 
 
 def _starting_grids(run: AdviceRun, target: FitTarget) -> tuple[Grid, ...]:
-    """Return grids from which a fit of levels starts; () to start from the cell's own levels.
-
-    They are the entries' grids, and grids of one step more without the lowest positive level.
-    """
+    """Return the entries' grids, and longer ones without their lowest level; () for no choice."""
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()
     starts: list[Grid] = []

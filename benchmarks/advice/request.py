@@ -140,7 +140,6 @@ class AdviceRequest:
 
     @property
     def _native(self) -> list[str]:
-        """List with schedule "native" if the model comes with levels, else empty."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
@@ -160,20 +159,15 @@ class AdviceRequest:
             },
             "the race",
         )
-        identity = (
-            self.model.identity,
-            self.feature_extractor.identity if self.feature_extractor else "",
-        )
+        extractor = self.feature_extractor
+        identity = self.model.identity, extractor.identity if extractor else ""
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 
     def default_entry(self, budget: int) -> Entry:
         """Return the entry of the present sampler at a budget."""
-        return self.entry(
-            self.plan_cells(
-                [self.current_configuration.sampler], [self.current_configuration.schedule], budget
-            )[0]
-        )
+        current = self.current_configuration
+        return self.entry(self.plan_cells([current.sampler], [current.schedule], budget)[0])
 
     def alternatives(self, budget: int) -> list[Entry]:
         """Return other usual solvers: the library's, or else diffusers' for a pipeline."""
@@ -206,11 +200,10 @@ class AdviceRequest:
 
     def stochastic_entries(self, budget: int) -> list[Entry]:
         """Return the entries of stochastic samplers of fixed cost, on the usual schedules."""
-        specs = filter(
-            candidates.is_stochastic_candidate, self.only or samplers.names(complete=True)
-        )
+        names = self.only or samplers.names(complete=True)
+        specs = list(filter(candidates.is_stochastic_candidate, names))
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._runnable_entries(self.plan_cells(list(specs), schedules, budget))
+        return self._runnable_entries(self.plan_cells(specs, schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]

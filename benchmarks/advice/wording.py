@@ -45,11 +45,8 @@ def compare_intervals(first: Value, other: Value) -> Verdict:
 
 def inverse(ratio: Value) -> Value:
     """Return the reciprocal of a ratio and its interval, with infinity in place of 1 / 0."""
-
-    def over(value: float) -> float:
-        return 1 / value if value else math.inf
-
-    return Value(over(ratio.value), over(ratio.high), over(ratio.low), ratio.flag)
+    ends = (ratio.value, ratio.high, ratio.low)
+    return Value(*(1 / end if end else math.inf for end in ends), ratio.flag)
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
@@ -106,9 +103,8 @@ def distances_in_words(mine: Value | None, other: Value | None) -> str:
 
 def name_in_sentence(choice: Choice) -> str:
     """Return the sampler and the schedule of a configuration as part of a sentence."""
-    return describe_configuration(
-        choice.sampler, choice.schedule, coefficients=bool(choice.coefficients)
-    )
+    fitted = bool(choice.coefficients)
+    return describe_configuration(choice.sampler, choice.schedule, coefficients=fitted)
 
 
 def _own_choice(best: Recommendation) -> Choice | None:
