@@ -238,8 +238,8 @@ def _advice_of(
         )
     not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fitted, open_fits = fit_leaders(run, results, run.races_end_share)
-        results, not_fitted = race_fits(run, results, fitted, run.races_end_share), open_fits
+        fitted, open_fits = fit_leaders(run, results)
+        results, not_fitted = race_fits(run, results, fitted), open_fits
     for race in results:
         choose_entries(run, race)
     progress("measuring errors on new samples")

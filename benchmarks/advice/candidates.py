@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -80,11 +81,9 @@ def variants(name: str) -> list[dict[str, Any]]:
     specs = []
     for values in product(*(OPTIONS[key] for key in keys)):
         spec = {"name": name, **dict(zip(keys, values, strict=True))}
-        try:
+        with suppress(ValueError):  # not a valid combination
             samplers.make(spec)
-        except ValueError:  # not a valid combination
-            continue
-        specs.append(spec)
+            specs.append(spec)
     return specs
 
 

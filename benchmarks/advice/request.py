@@ -172,7 +172,7 @@ class AdviceRequest:
     def alternatives(self, budget: int) -> list[Entry]:
         """Return other usual solvers: the library's, or else diffusers' for a pipeline."""
         specs: Sequence[Any] = exports.target(self.library).SOLVERS
-        if not specs and _has_scheduler(self.model):
+        if not specs and self._own_scheduler is not None:
             specs = [
                 {"name": "pipeline", "scheduler": name}
                 for name in exports.SCHEDULERS
@@ -246,18 +246,23 @@ class AdviceRequest:
             return exports.Export(library, "", str(error))
 
     @cached_property
+    def _own_scheduler(self) -> str | None:
+        """Scheduler of the model in words; "" for one that this library lacks, None without one."""
+        try:
+            own = self.model.own_sampling(10)
+        except ValueError:
+            return ""
+        return None if own is None else f"{OWN_SCHEDULER}{own.told}"
+
+    @cached_property
     def current_configuration(self) -> CurrentConfiguration:
         """Present configuration: ``default``, or else the model's scheduler or a usual sampler."""
         if self.default is not None:
             sampler, schedule = parse_current_sampler(self.default)
             levels = schedule or default_schedule(self.model, sampler)
             return CurrentConfiguration(label_of(sampler), levels, "as you say")
-        try:
-            own = self.model.own_sampling(10)
-        except ValueError:
-            own = None
-        if own is not None:
-            return CurrentConfiguration("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
+        if self._own_scheduler:
+            return CurrentConfiguration("pipeline", "karras", self._own_scheduler)
         if isinstance(self.process, RectifiedFlow):
             levels = [*self._native, candidates.FLOW_SCHEDULES[0]]
             return CurrentConfiguration("euler", levels[0], "the usual sampler of flow models")
@@ -274,14 +279,6 @@ def parse_current_sampler(text: str) -> tuple[Sampler, str]:
     """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
-
-
-def _has_scheduler(model: Denoiser) -> bool:
-    """Return True if a scheduler came with the model, even one that this library does not know."""
-    try:
-        return model.own_sampling(10) is not None
-    except ValueError:
-        return True
 
 
 def load_subject(

@@ -257,27 +257,27 @@ def _by_mean_square(pairs: Pairs) -> str:
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
-    costs = [
-        (best.to_best.low, budget.nfe, best.to_best, budget)
+    lacking = [
+        (budget, best.to_best)
         for budget, best in pairs
         if best.to_best
         and "python" in budget.best
         and not is_same_configuration(best.choice, budget.best["python"].choice)
     ]
-    if not costs:
+    if not lacking:
         return ""
-    losses = [item for item in costs if verdict(item[2]) == "farther"]
+    losses = [pair for pair in lacking if verdict(pair[1]) == "farther"]
     if not losses:
-        names = dict.fromkeys(name_in_sentence(b.best["python"].choice) for *_, b in costs)
+        names = dict.fromkeys(name_in_sentence(b.best["python"].choice) for b, _ in lacking)
         return (
             f"The best configuration tried, {names_in_words([*names])}, is not in {title(library)}. The best that "
             f"{title(library)} has was not shown to be farther."
         )
-    _, nfe, ratio, budget = max(losses, key=lambda item: item[:2])
+    budget, ratio = max(losses, key=lambda pair: (pair[1].low, pair[0].nfe))
     leader, by_node = budget.best["python"].choice, budget.best.get("comfyui-node")
     node = library == "comfyui" and by_node and is_same_configuration(by_node.choice, leader)
     return (
-        f"The best configuration tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader)}, is not in "
+        f"The best configuration tried with {evaluations_in_words(budget.nfe)}, {name_in_sentence(leader)}, is not in "
         f"{title(library)}. The best that {title(library)} has is {times_in_words(ratio, 'farther')}."
     ) + " The node SamplerTable runs the best one (--for comfyui-node)." * bool(node)
 
@@ -288,7 +288,6 @@ def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str
         return value is not None and not value.flag and value.low <= 0 <= value.high
 
     def is_invisible(best: Recommendation) -> bool:
-        """Return True if the error's whole interval is below half a level of an 8-bit image."""
         error = best.choice.error
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
@@ -204,17 +204,15 @@ def table_row(budget: Budget, library: str) -> TableRow:
         choice.label + _actual_evaluations(choice, budget, " (makes {})"),
         compare_with_default(best, budget),
         _with_now(
-            "" if choice.error is None else value_in_words(choice.error),
-            value_in_words(default.error) if default.error and other else "",
+            choice.error,
+            default.error if other else None,
+            value_in_words,
             _actual_evaluations(default, budget, ", with {}:"),
         ),
         compare_with_best(best, budget),
         "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
         compare_with_own_solvers(budget, library),
-        _with_now(
-            "" if choice.ms is None else format_number(choice.ms),
-            "" if default.ms is None or not other else format_number(default.ms),
-        ),
+        _with_now(choice.ms, default.ms if other else None, format_number),
         best.tied,
         nearest_sampler_cell(budget),
     )
@@ -225,8 +223,9 @@ def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
-def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
-    return TableCell(mine, f"now{suffix} {now}" if now else "")
+def _with_now(mine: Any, now: Any, in_words: Callable[[Any], str], suffix: str = "") -> TableCell:
+    detail = "" if now is None else f"now{suffix} {in_words(now)}"
+    return TableCell("" if mine is None else in_words(mine), detail)
 
 
 def compare_with_default(best: Recommendation, budget: Budget) -> TableCell:
