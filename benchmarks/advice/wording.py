@@ -46,7 +46,8 @@ def compare_intervals(first: Value, other: Value) -> Verdict:
 def inverse(ratio: Value) -> Value:
     """Return the reciprocal of a ratio and its interval, with infinity in place of 1 / 0."""
     ends = (ratio.value, ratio.high, ratio.low)
-    return Value(*(1 / end if end else math.inf for end in ends), ratio.flag)
+    value, low, high = (1 / end if end else math.inf for end in ends)
+    return Value(value, low, high, ratio.flag)
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
