@@ -155,7 +155,7 @@ def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
     """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
-    task = request.task(measure_speeds, (1, RATED), 0.3)
+    task = request.task(measure_speeds, (1, RATED))
     rates = []
     for _, outcome in executor.map([task] * executor.size, world):
         if isinstance(outcome, Failure):
@@ -167,11 +167,7 @@ def _measure_rates(
 def _budgets_of(
     request: AdviceRequest, asked_for: Sequence[int], ms: float | None, unit_rate: float
 ) -> list[int]:
-    """Return the budgets to race at, rising: ``asked_for``, or the only one that takes ``ms``.
-
-    ``ms`` are milliseconds a sample; None takes ``asked_for``. ``unit_rate`` is evaluations a second at batch
-    size 1. Raises a ValueError if a budget is too small for one step, or if ``ms`` allows fewer than 2 evaluations.
-    """
+    """Return the budgets to race at, rising: ``asked_for``, or the only one that takes ``ms``."""
     passes = request.model.passes
     if ms is None:
         least = min(asked_for)
@@ -242,8 +238,8 @@ def _advice_of(
         )
     not_fitted = ["Time ran out while noise levels and coefficients were fitted."]
     with suppress(OutOfTime), clock.raise_when_over(over):
-        fitted, open_fits = fit_leaders(run, results, run.races_end_share)
-        results, not_fitted = race_fits(run, results, fitted, run.races_end_share), open_fits
+        fitted, open_fits = fit_leaders(run, results)
+        results, not_fitted = race_fits(run, results, fitted), open_fits
     for race in results:
         choose_entries(run, race)
     progress("measuring errors on new samples")

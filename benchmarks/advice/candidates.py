@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -80,11 +81,9 @@ def variants(name: str) -> list[dict[str, Any]]:
     specs = []
     for values in product(*(OPTIONS[key] for key in keys)):
         spec = {"name": name, **dict(zip(keys, values, strict=True))}
-        try:
+        with suppress(ValueError):  # not a valid combination
             samplers.make(spec)
-        except ValueError:  # not a valid combination
-            continue
-        specs.append(spec)
+            specs.append(spec)
     return specs
 
 
@@ -167,11 +166,9 @@ def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
     if why_not_tabulable(method, levels):
         return sampler, grid
-    return Tabulated(
-        stands_for=_without_search_results(sampler), table=tabulate(method, levels)
-    ), levels
+    bare = _without_search_results(sampler)
+    return Tabulated(stands_for=bare, table=tabulate(method, levels)), levels
 
 
 def _without_search_results(sampler: Sampler) -> Sampler:
-    """Return the sampler without its search results for a model (field ``found``)."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]

@@ -149,13 +149,10 @@ def measure_distances(run: AdviceRun, results: Sequence[BudgetResult]) -> list[s
     for one, (values, nearest) in zip(results, found, strict=True):
         one.distances, one.nearest = values, nearest
     said = [f"Samples of {label} have no fd_conv: {why}." for why, label in failed.items()][:2]
-    if not late_budgets:
-        return said
-    late_at = ", ".join(map(str, late_budgets))
-    return [
-        f"With {late_at} evaluations there was no time to compare all samplers that add noise (fd_conv).",
-        *said,
-    ]
+    if late_at := ", ".join(map(str, late_budgets)):
+        no_time = "there was no time to compare all samplers that add noise (fd_conv)"
+        said.insert(0, f"With {late_at} evaluations {no_time}.")
+    return said
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ def can_be_fitted(cell: Cell, kind: FreeKind, model: Denoiser) -> bool:
     varies = sampler.stochastic or sampler.adaptive or sampler.batch_coupled
     if sampler.own_grid or varies or len(grid) < 2:
         return False
-    if kind != "coefficients":
+    if kind != "coefficients":  # no levels if the cost of an evaluation depends on them
         levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
         costs = {model.passes_at(sigma) for sigma in levels}
         if grid.sigma[0] != cell.sigma_max or len(costs) > 1:
@@ -176,41 +176,38 @@ def _evaluations_of_endpoints(run: AdviceRun) -> float:
 
 
 def fit_leaders(
-    run: AdviceRun, races: Sequence[BudgetResult], until: float
+    run: AdviceRun, races: Sequence[BudgetResult]
 ) -> tuple[dict[int, list[Entry]], list[str]]:
-    """Fit the races' leaders until a share ``until`` of the time limit is over.
+    """Fit the races' leaders until :attr:`.AdviceRun.races_end_share` of the time limit is over.
 
     Return fitted entries by budget, and sentences on budgets whose fits failed or had no time.
     """
-    seconds = run.clock.seconds_until(until) - _evaluations_of_endpoints(run) / run.rate
+    seconds = run.clock.seconds_until(run.races_end_share)
+    seconds -= _evaluations_of_endpoints(run) / run.rate
     wanted = [target for race in races for target in _targets(run, race)]
     targets = list(_affordable_targets(run, wanted, seconds))
     entries: dict[int, list[Entry]] = {}
     if targets:
         run.progress("fitting levels and coefficients")
-        for target, numbers in _fit_targets(run, targets, until):
+        for target, numbers in _fit_targets(run, targets):
             fitted = entries.setdefault(target.budget, [])
             if numbers is not None:
                 fitted.append(run.request.entry(tuned_cell(target.entry.cell, numbers)))
     failed = {t.budget: run.failures[t.name] for t in wanted if t.name in run.failures}
-    return entries, list(_open_questions({t.budget for t in wanted} - set(entries), failed))
-
-
-def _open_questions(none: Collection[int], failed: Mapping[int, str]) -> Iterator[str]:
-    """Yield sentences on the budgets ``none`` without fits: by lack of time, then by failures."""
-    if late := ", ".join(str(n) for n in sorted(none) if n not in failed):
-        yield f"With {late} evaluations there was no time to fit noise levels and coefficients."
-    for n in sorted(none):
-        if n in failed:
-            yield f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
+    without = sorted({target.budget for target in wanted} - set(entries))
+    open_fits = [
+        f"With {n} evaluations noise levels and coefficients could not be fitted: {failed[n]}."
+        for n in without
+        if n in failed
+    ]
+    if late := ", ".join(str(n) for n in without if n not in failed):
+        no_time = f"With {late} evaluations there was no time to fit noise levels and coefficients."
+        open_fits.insert(0, no_time)
+    return entries, open_fits
 
 
 def _targets(run: AdviceRun, race: BudgetResult) -> Iterator[FitTarget]:
-    """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted.
-
-    Built-in solvers of a library keep their coefficients, so only levels are fitted. If the cost
-    of an evaluation depends on the noise level, no levels are fitted.
-    """
+    """Yield the fits to make for a race's leaders, each once, with all numbers that can be fitted."""
     model = run.request.model
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
@@ -243,7 +240,7 @@ def _affordable_targets(
 
 
 def _fit_targets(
-    run: AdviceRun, targets: Sequence[FitTarget], until: float
+    run: AdviceRun, targets: Sequence[FitTarget]
 ) -> Iterator[tuple[FitTarget, FittedNumbers | None]]:
     """Yield each target with its fitted numbers, or None if the fit is no better than the cell.
 
@@ -252,8 +249,8 @@ def _fit_targets(
     """
     ends = run.endpoints.fetch(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {run.endpoints.steps} {t.entry.cell.key} {t.kind}" for t in targets]
-    late, whole = run.clock.late_after(until), sum(target.cost for target in targets)
-    seconds = max(run.clock.seconds_until(until), 1.0)
+    late, whole = run.clock.late_after(run.races_end_share), sum(t.cost for t in targets)
+    seconds = max(run.clock.seconds_until(run.races_end_share), 1.0)
     deadline = time.time() + seconds
     todo, tasks = [], []
     for number, target in enumerate(targets):
@@ -278,10 +275,7 @@ def _fit_targets(
 
 
 def _starting_grids(run: AdviceRun, target: FitTarget) -> tuple[Grid, ...]:
-    """Return grids from which a fit of levels starts; () to start from the cell's own levels.
-
-    They are the entries' grids, and grids of one step more without the lowest positive level.
-    """
+    """Return the entries' grids, and longer ones without their lowest level; () for no choice."""
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()
     starts: list[Grid] = []

@@ -191,10 +191,9 @@ class ConvergedEndpoints:
     def _stored_or_solved(
         self, pieces: Sequence[tuple[int, int]], name: str, steps: int, space: str = ""
     ) -> dict[int, NDArray]:
-        """Return endpoints, or with ``space`` their features, by the first latent of each piece.
+        """Return stored or new endpoints, or with ``space`` their features, by first latent.
 
-        New ones are stored under ``name`` and the first latent. If ``steps`` is 0, and the model
-        does not know its endpoints, the result is empty unless they are stored.
+        With 0 ``steps``, new ones are left out if the model does not know its endpoints.
         """
         stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
         found = {first: x for first, x in stored.items() if x is not None}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
@@ -160,41 +159,33 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
     ]
     # for curves of a single point, the table is enough
     drawn = any(len(curve.points) > 1 for curve in series)
-    return (
-        _template_environment()
-        .get_template("advice.html")
-        .render(
-            advice=advice,
-            library=title(shown_library(advice.budgets, advice.library)),
-            headline=advice.sentences[0] if advice.sentences else "What was measured",
-            follows=advice.sentences[1:],
-            rows=rows,
-            timed=any(row.ms.text for row in rows),
-            tied=any(row.tied for row in rows),
-            nearer=any(row.nearer.text for row in rows),
-            first=headline_budget(advice.budgets, advice.library).nfe,
-            gallery=gallery_of(advice, pictures),
-            own_solvers=any(row.own_solvers.text for row in rows),
-            plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
-            plot_words=_describe_plot(series),
-            libraries=_best_by_library(advice),
-            open=_open_questions(advice),
-            facts=_facts_of_answer(advice),
-            provenance=_flat_facts(advice.provenance),
-            colours=Markup(" ".join(colours)),
-            resolution=format_number(advice.resolution, 2),
-            most_latents=max(budget.latents for budget in advice.budgets),
-            tried=sum(budget.tried for budget in advice.budgets),
-        )
-    )
-
-
-def _template_environment() -> Environment:
     environment = template_environment(Path(__file__).parent / "templates")
     environment.filters.update(
         unbroken=with_unbroken_numbers, number=format_number, own_solver=own_solver_in_words
     )
-    return environment
+    return environment.get_template("advice.html").render(
+        advice=advice,
+        library=title(shown_library(advice.budgets, advice.library)),
+        headline=advice.sentences[0] if advice.sentences else "What was measured",
+        follows=advice.sentences[1:],
+        rows=rows,
+        timed=any(row.ms.text for row in rows),
+        tied=any(row.tied for row in rows),
+        nearer=any(row.nearer.text for row in rows),
+        first=headline_budget(advice.budgets, advice.library).nfe,
+        gallery=gallery_of(advice, pictures),
+        own_solvers=any(row.own_solvers.text for row in rows),
+        plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
+        plot_words=_describe_plot(series),
+        libraries=_best_by_library(advice),
+        open=_open_questions(advice),
+        facts=_facts_of_answer(advice),
+        provenance=_flat_facts(advice.provenance),
+        colours=Markup(" ".join(colours)),
+        resolution=format_number(advice.resolution, 2),
+        most_latents=max(budget.latents for budget in advice.budgets),
+        tried=sum(budget.tried for budget in advice.budgets),
+    )
 
 
 def with_unbroken_numbers(words: str) -> str:

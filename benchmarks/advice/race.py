@@ -182,10 +182,9 @@ class Race(Generic[Measurements]):
             for name, mine in self._alive.items():
                 present = sorted(mine & reached, key=self._rank)
                 if present:
+                    kept = self.keep(present, self.measurements, turn)
                     # configurations on fewer latents, for lack of time, may be as good
-                    self._alive[name] = self.keep(present, self.measurements, turn) | (
-                        mine - reached
-                    )
+                    self._alive[name] = kept | (mine - reached)
             order = sorted(set().union(*self._alive.values()), key=self._rank)
             over = self.late() and stop >= self.least
             is_decided = all(len(mine) <= 1 for mine in self._alive.values())

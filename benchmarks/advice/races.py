@@ -230,7 +230,9 @@ def race_budget(
     if not race.survivors(FIELDS[0]):
         reasons = {why for entry in some if (why := run.failures.get(entry.cell.key))}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
-    errors = _errors_by_label(race, some)
+    first = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
+    first |= {n: first[other] for n, other in race.same.items() if other in first}
+    errors = {some[n].label: value for n, value in first.items()}
     best = {
         name: min((errors.get(some[n].label, np.inf) for n in members), default=np.inf)
         for name, members in fields.items()
@@ -250,23 +252,20 @@ def race_budget(
 
 
 def race_fits(
-    run: AdviceRun,
-    races: Sequence[BudgetResult],
-    fitted: Mapping[int, Sequence[Entry]],
-    until: float,
+    run: AdviceRun, races: Sequence[BudgetResult], fitted: Mapping[int, Sequence[Entry]]
 ) -> list[BudgetResult]:
     """Race each race's survivors against the entries ``fitted`` at its budget; return the results.
 
-    Once a share ``until`` of the time limit is over, survivors other than leaders run in the first round only. Fitted
+    After :attr:`.AdviceRun.races_end_share`, survivors other than leaders run in the first round only. Fitted
     entries and leaders also run in rounds of up to :data:`SURE` latents, but no more than the earlier race used.
     """
-    results, endpoints = [], run.endpoints
+    results, endpoints, late = [], run.endpoints, run.clock.late_after(run.races_end_share)
     finest = (endpoints.steps or 0, endpoints.resolution)
     try:
         for race in races:
             if tuned := fitted.get(race.budget):
                 run.progress(f"{race.budget} evaluations: racing what was fitted")
-                race = race_again(run, race, tuned, run.clock.late_after(until))
+                race = race_again(run, race, tuned, late)
             results.append(race)
             finest = max(finest, (endpoints.steps or 0, endpoints.resolution))
     finally:  # also where the time is over at a race with coarser endpoints
@@ -346,12 +345,6 @@ def _order_of_trial(entries: Sequence[Entry]) -> list[Entry]:
         first += members if len(members) <= SMALL else []
     unique = {entry.label: entry for entry in first}
     return [*unique.values(), *(entry for entry in entries if entry.label not in unique)]
-
-
-def _errors_by_label(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
-    errors = {n: geometric_mean(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
-    errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
-    return {entries[n].label: value for n, value in errors.items()}
 
 
 def _is_hopeful(entry: Entry, before: Sequence[BudgetResult]) -> bool:

@@ -140,7 +140,6 @@ class AdviceRequest:
 
     @property
     def _native(self) -> list[str]:
-        """List with schedule "native" if the model comes with levels, else empty."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def plan_cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
@@ -160,25 +159,20 @@ class AdviceRequest:
             },
             "the race",
         )
-        identity = (
-            self.model.identity,
-            self.feature_extractor.identity if self.feature_extractor else "",
-        )
+        extractor = self.feature_extractor
+        identity = self.model.identity, extractor.identity if extractor else ""
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 
     def default_entry(self, budget: int) -> Entry:
         """Return the entry of the present sampler at a budget."""
-        return self.entry(
-            self.plan_cells(
-                [self.current_configuration.sampler], [self.current_configuration.schedule], budget
-            )[0]
-        )
+        current = self.current_configuration
+        return self.entry(self.plan_cells([current.sampler], [current.schedule], budget)[0])
 
     def alternatives(self, budget: int) -> list[Entry]:
         """Return other usual solvers: the library's, or else diffusers' for a pipeline."""
         specs: Sequence[Any] = exports.target(self.library).SOLVERS
-        if not specs and _has_scheduler(self.model):
+        if not specs and self._own_scheduler is not None:
             specs = [
                 {"name": "pipeline", "scheduler": name}
                 for name in exports.SCHEDULERS
@@ -206,11 +200,10 @@ class AdviceRequest:
 
     def stochastic_entries(self, budget: int) -> list[Entry]:
         """Return the entries of stochastic samplers of fixed cost, on the usual schedules."""
-        specs = filter(
-            candidates.is_stochastic_candidate, self.only or samplers.names(complete=True)
-        )
+        names = self.only or samplers.names(complete=True)
+        specs = list(filter(candidates.is_stochastic_candidate, names))
         schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
-        return self._runnable_entries(self.plan_cells(list(specs), schedules, budget))
+        return self._runnable_entries(self.plan_cells(specs, schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
         return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
@@ -253,18 +246,23 @@ class AdviceRequest:
             return exports.Export(library, "", str(error))
 
     @cached_property
+    def _own_scheduler(self) -> str | None:
+        """Scheduler of the model in words; "" for one that this library lacks, None without one."""
+        try:
+            own = self.model.own_sampling(10)
+        except ValueError:
+            return ""
+        return None if own is None else f"{OWN_SCHEDULER}{own.told}"
+
+    @cached_property
     def current_configuration(self) -> CurrentConfiguration:
         """Present configuration: ``default``, or else the model's scheduler or a usual sampler."""
         if self.default is not None:
             sampler, schedule = parse_current_sampler(self.default)
             levels = schedule or default_schedule(self.model, sampler)
             return CurrentConfiguration(label_of(sampler), levels, "as you say")
-        try:
-            own = self.model.own_sampling(10)
-        except ValueError:
-            own = None
-        if own is not None:
-            return CurrentConfiguration("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
+        if self._own_scheduler:
+            return CurrentConfiguration("pipeline", "karras", self._own_scheduler)
         if isinstance(self.process, RectifiedFlow):
             levels = [*self._native, candidates.FLOW_SCHEDULES[0]]
             return CurrentConfiguration("euler", levels[0], "the usual sampler of flow models")
@@ -281,14 +279,6 @@ def parse_current_sampler(text: str) -> tuple[Sampler, str]:
     """
     sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
-
-
-def _has_scheduler(model: Denoiser) -> bool:
-    """Return True if a scheduler came with the model, even one that this library does not know."""
-    try:
-        return model.own_sampling(10) is not None
-    except ValueError:
-        return True
 
 
 def load_subject(

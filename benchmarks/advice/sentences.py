@@ -125,7 +125,6 @@ def _headline(pairs: Pairs, budget: Budget, best: Recommendation) -> str:
 
 
 def _compare_with_own_solvers(budget: Budget, library: str) -> str:
-    """Return a sentence that compares with the library's best usual or built-in solver, or ""."""
     rival = best_usual_solver(budget, library)
     if rival is None or rival.ratio is None:
         return ""
@@ -143,10 +142,8 @@ def _coverage(budgets: Sequence[Budget]) -> str:
     partial = [budget for budget in budgets if budget.tried < budget.candidate_count]
     if not partial:
         return ""
-    tried, fields = (
-        {budget.tried for budget in partial},
-        {budget.candidate_count for budget in partial},
-    )
+    tried = {budget.tried for budget in partial}
+    fields = {budget.candidate_count for budget in partial}
     return (
         f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
         f"{evaluations_in_words(*(budget.nfe for budget in partial))}. There was no time for the others, or they "
@@ -182,7 +179,6 @@ def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
 
 
 def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
-    """Return a sentence on the cost of the search of ``auto``; "" without a search."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
         return ""
@@ -198,7 +194,6 @@ def _search_cost(pairs: Pairs, halves: SavingRatios) -> str:
 
 
 def _gain_of_fits(pairs: Pairs) -> str:
-    """Return sentences on budgets with fits to the model and on what fits gain; "" without fits."""
     some = [(budget, best) for budget, best in pairs if best.untuned]
     if not some:
         return ""
@@ -218,20 +213,17 @@ def _gain_of_fits(pairs: Pairs) -> str:
 
 def _other_budgets(pairs: Pairs, first: Budget) -> str:
     """Return sentences that compare with the default at budgets not in the headline, or ""."""
-
-    def elsewhere(kind: Verdict) -> str:
-        return _budgets_where(
-            [pair for pair in pairs if pair[1].to_default],
-            lambda budget, best: (
-                _shows_verdict(best, budget, kind) and (kind != "closer" or budget is not first)
-            ),
-        )
-
+    compared = [pair for pair in pairs if pair[1].to_default]
+    others = [pair for pair in compared if pair[0] is not first]
     equal = [pair for pair in pairs if is_same_configuration(pair[1].choice, pair[0].default)]
+
+    def shown(some: Pairs, kind: Verdict) -> str:
+        return _budgets_where(some, lambda budget, best: _shows_verdict(best, budget, kind))
+
     parts = {
-        "The recommendation is also closer": elsewhere("closer"),
-        "It is farther than what you use now": elsewhere("farther"),
-        "No difference from what you use now was shown": elsewhere("open"),
+        "The recommendation is also closer": shown(others, "closer"),
+        "It is farther than what you use now": shown(compared, "farther"),
+        "No difference from what you use now was shown": shown(compared, "open"),
         "It is the same as what you use now": _budgets_where(
             equal, lambda *_: len(equal) < len(pairs)
         ),
@@ -254,8 +246,6 @@ def _draws_noise(pairs: Pairs) -> str:
 
 
 def _by_mean_square(pairs: Pairs) -> str:
-    """Return a sentence on budgets where the default's root mean square error is smaller, or ""."""
-
     def is_larger(budget: Budget, best: Recommendation) -> bool:
         mine, now = best.choice.rms, budget.default.rms
         larger = mine is not None and now is not None and mine > now
@@ -267,41 +257,37 @@ def _by_mean_square(pairs: Pairs) -> str:
 
 
 def _what_library_lacks(pairs: Pairs, library: str) -> str:
-    """Return a sentence on the best sampler that the library lacks and its gain, or ""."""
-    costs = [
-        (best.to_best.low, budget.nfe, best.to_best, budget)
+    lacking = [
+        (budget, best.to_best)
         for budget, best in pairs
         if best.to_best
         and "python" in budget.best
         and not is_same_configuration(best.choice, budget.best["python"].choice)
     ]
-    if not costs:
+    if not lacking:
         return ""
-    losses = [item for item in costs if verdict(item[2]) == "farther"]
+    losses = [pair for pair in lacking if verdict(pair[1]) == "farther"]
     if not losses:
-        names = dict.fromkeys(name_in_sentence(b.best["python"].choice) for *_, b in costs)
+        names = dict.fromkeys(name_in_sentence(b.best["python"].choice) for b, _ in lacking)
         return (
             f"The best configuration tried, {names_in_words([*names])}, is not in {title(library)}. The best that "
             f"{title(library)} has was not shown to be farther."
         )
-    _, nfe, ratio, budget = max(losses, key=lambda item: item[:2])
+    budget, ratio = max(losses, key=lambda pair: (pair[1].low, pair[0].nfe))
     leader, by_node = budget.best["python"].choice, budget.best.get("comfyui-node")
     node = library == "comfyui" and by_node and is_same_configuration(by_node.choice, leader)
     return (
-        f"The best configuration tried with {evaluations_in_words(nfe)}, {name_in_sentence(leader)}, is not in "
+        f"The best configuration tried with {evaluations_in_words(budget.nfe)}, {name_in_sentence(leader)}, is not in "
         f"{title(library)}. The best that {title(library)} has is {times_in_words(ratio, 'farther')}."
     ) + " The node SamplerTable runs the best one (--for comfyui-node)." * bool(node)
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
-    """Return sentences on budgets from which on more evaluations gain nothing measurable, or ""."""
-
     def holds_zero(best: Recommendation) -> bool:
         value = best.choice.fd_conv
         return value is not None and not value.flag and value.low <= 0 <= value.high
 
     def is_invisible(best: Recommendation) -> bool:
-        """Return True if the error's whole interval is below half a level of an 8-bit image."""
         error = best.choice.error
         return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
 
@@ -339,12 +325,12 @@ def _ties(pairs: Pairs) -> str:
 
 
 def _in_distribution(pairs: Pairs) -> str:
-    """Return a sentence on samplers nearer in distribution than the best by error, or ""."""
-    parts = []
-    for budget, _ in pairs:
-        if other := budget.in_distribution:
-            numbers, at = nearest_sampler_cell(budget).detail, evaluations_in_words(budget.nfe)
-            parts.append(f"{name_in_sentence(other)} with {at} ({numbers})")
+    parts = [
+        f"{name_in_sentence(other)} with {evaluations_in_words(budget.nfe)} "
+        f"({nearest_sampler_cell(budget).detail})"
+        for budget, _ in pairs
+        if (other := budget.in_distribution)
+    ]
     if not parts:
         return ""
     return (

@@ -101,13 +101,9 @@ def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
     return subject.model.decode(torch.from_numpy(x).to(device)).cpu().numpy()
 
 
-def measure_speeds(
-    subject: LoadedModel, device: str, batches: Sequence[int], seconds: float
-) -> list[float]:
-    """Return evaluations per second at each batch size; each measurement takes ``seconds``."""
-    return [
-        evaluations_per_second(subject.model, batch, device, seconds=seconds) for batch in batches
-    ]
+def measure_speeds(subject: LoadedModel, device: str, batches: Sequence[int]) -> list[float]:
+    """Return evaluations per second at each batch size."""
+    return [evaluations_per_second(subject.model, batch, device, seconds=0.3) for batch in batches]
 
 
 def probe_model(subject: LoadedModel, device: str) -> ProbeData:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ...results.table.description import names_in_words
 from ...results.text import format_number, interval_text
@@ -45,11 +45,9 @@ def compare_intervals(first: Value, other: Value) -> Verdict:
 
 def inverse(ratio: Value) -> Value:
     """Return the reciprocal of a ratio and its interval, with infinity in place of 1 / 0."""
-
-    def over(value: float) -> float:
-        return 1 / value if value else math.inf
-
-    return Value(over(ratio.value), over(ratio.high), over(ratio.low), ratio.flag)
+    ends = (ratio.value, ratio.high, ratio.low)
+    value, low, high = (1 / end if end else math.inf for end in ends)
+    return Value(value, low, high, ratio.flag)
 
 
 def ratio_in_words(ratio: Value) -> tuple[str, str]:
@@ -106,9 +104,8 @@ def distances_in_words(mine: Value | None, other: Value | None) -> str:
 
 def name_in_sentence(choice: Choice) -> str:
     """Return the sampler and the schedule of a configuration as part of a sentence."""
-    return describe_configuration(
-        choice.sampler, choice.schedule, coefficients=bool(choice.coefficients)
-    )
+    fitted = bool(choice.coefficients)
+    return describe_configuration(choice.sampler, choice.schedule, coefficients=fitted)
 
 
 def _own_choice(best: Recommendation) -> Choice | None:
@@ -208,17 +205,15 @@ def table_row(budget: Budget, library: str) -> TableRow:
         choice.label + _actual_evaluations(choice, budget, " (makes {})"),
         compare_with_default(best, budget),
         _with_now(
-            "" if choice.error is None else value_in_words(choice.error),
-            value_in_words(default.error) if default.error and other else "",
+            choice.error,
+            default.error if other else None,
+            value_in_words,
             _actual_evaluations(default, budget, ", with {}:"),
         ),
         compare_with_best(best, budget),
         "python" in budget.best and is_same_configuration(choice, budget.best["python"].choice),
         compare_with_own_solvers(budget, library),
-        _with_now(
-            "" if choice.ms is None else format_number(choice.ms),
-            "" if default.ms is None or not other else format_number(default.ms),
-        ),
+        _with_now(choice.ms, default.ms if other else None, format_number),
         best.tied,
         nearest_sampler_cell(budget),
     )
@@ -229,8 +224,9 @@ def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
-def _with_now(mine: str, now: str, suffix: str = "") -> TableCell:
-    return TableCell(mine, f"now{suffix} {now}" if now else "")
+def _with_now(mine: Any, now: Any, in_words: Callable[[Any], str], suffix: str = "") -> TableCell:
+    detail = "" if now is None else f"now{suffix} {in_words(now)}"
+    return TableCell("" if mine is None else in_words(mine), detail)
 
 
 def compare_with_default(best: Recommendation, budget: Budget) -> TableCell:

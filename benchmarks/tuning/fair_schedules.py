@@ -105,9 +105,8 @@ def frechet_halves(
     The last item says why the second distance is unreliable; "" if it is not.
     """
     fixed = references[text(entry.record, "model")]
-    first, second = (
-        estimate(fixed, half) for half in _split_in_halves(_stored_features(entry, run))
-    )
+    halves = _split_in_halves(_stored_features(entry, run))
+    first, second = (estimate(fixed, half) for half in halves)
     measured_on = Estimate(second.value, second.se, second.influence)
     return Estimate(first.value, first.se), measured_on, second.flag
 
@@ -207,9 +206,8 @@ def common_schedules_by_model(source: Source) -> dict[str, list[str]]:
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
-            planned[text(row, "model")][text(row, "sampler"), text(row, "params")].add(
-                text(row, "schedule")
-            )
+            solver = text(row, "sampler"), text(row, "params")
+            planned[text(row, "model")][solver].add(text(row, "schedule"))
     shared = {
         model: sorted(set.intersection(*solvers.values())) for model, solvers in planned.items()
     }

@@ -62,9 +62,10 @@ class FreeParameters:
     network_levels: bool = False
 
     def __post_init__(self) -> None:
-        n = len(self.start)
+        n, given = len(self.start), self.sampler
+        self._method = given.stands_for if isinstance(given, Tabulated) else given
         self.skipped = 0  # number of first steps without an evaluation
-        rows = self.sampler.table if isinstance(self.sampler, Tabulated) else ()
+        rows = given.table if isinstance(given, Tabulated) else ()
         self._moved = np.zeros(n)  # logarithms of the network's levels over the grid's
         if any(row.level for row in rows):
             pairs = zip(rows, self.start.sigma, strict=False)
@@ -118,9 +119,7 @@ class FreeParameters:
         if self.what == "levels":
             if levels[0] is None:
                 return None
-            given = self.sampler
-            method = given.stands_for if isinstance(given, Tabulated) else given
-            own = tabulate(method, self.grid(z))  # coefficients follow the grid
+            own = tabulate(self._method, self.grid(z))  # coefficients follow the grid
             return tuple(row._replace(level=s) for row, s in zip(own, levels, strict=True))
         if self.what == "ratios":
             corrections = correction_weights(self.sampler, self.start)
@@ -136,11 +135,8 @@ class FreeParameters:
 
     def sampler_at(self, z: NDArray[np.float64]) -> Sampler:
         """Return the sampler at ``z`` ``(size,)``, to run on the :meth:`grid` at ``z``."""
-        table, own = self.table(z), self.sampler
-        if table is None:
-            return own
-        stands_for = own.stands_for if isinstance(own, Tabulated) else own
-        return Tabulated(stands_for=stands_for, table=table)
+        table = self.table(z)
+        return self.sampler if table is None else Tabulated(stands_for=self._method, table=table)
 
     def levels(self, free: Tensor) -> Tensor:
         """Return the positive levels ``(n,)`` at the free numbers, differentiable."""

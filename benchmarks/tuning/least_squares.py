@@ -226,10 +226,7 @@ def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the linear model at ``z`` ``(p,)`` of the n latents with finite samples.
-
-    The model has the squared distances ``(n,)``, half their slopes ``(n, p)`` and half their curvatures ``(n, p, p)``.
-    """
+    """Return squares ``(n,)``, half their slopes ``(n, p)`` and curvatures ``(n, p, p)`` at ``z``."""
     parts_of_model = []
     for part in parts:
         differences = run(z, part)

@@ -124,9 +124,8 @@ def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
             raise ValueError(
                 "the model has no features of its own; give another extractor, such as pixels"
             )
-        extractor = unrounded_extractor(
-            extractor, Samples(model.decoded_event, model.decoded_limits)
-        )
+        samples = Samples(model.decoded_event, model.decoded_limits)
+        extractor = unrounded_extractor(extractor, samples)
     except ValueError as error:
         raise ValueError(f"--loss {spec} on model {subject.name}: {error}") from error
     return FeatureLoss(model, extractor), Loss(extractor=spec, identity=extractor.identity)
@@ -235,9 +234,8 @@ def tuning_problem(
 ) -> TuningProblem:
     """Return a problem of ``count`` <= :data:`MOST` latents, with sample ids from ``first`` on."""
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
-    return TuningProblem(
-        meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first
-    )
+    teacher = Teacher(model, ids, seed)
+    return TuningProblem(meter.attach(model), meter, ids, seed, teacher, 2 * ODE.first)
 
 
 def power_mean(distances: NDArray[np.float64], power: int) -> float:
@@ -266,18 +264,16 @@ def unrounded_extractor(extractor: Extractor, samples: Samples) -> Extractor:
     generator = torch.Generator().manual_seed(0)
     x, direction = torch.rand(2, 2, *samples.event, generator=generator)
     shares = [0.25 + x / 2 + k * STEP * direction for k in range(3)]
-    problem = ""
     try:
         first, middle, last = (smooth(low + (high - low) * share) for share in shares)
     except Exception as error:  # by networks that take nothing but 8-bit images
         problem = f"need 8-bit images ({error_in_words(error)})"
     else:
         bend = np.linalg.norm(first - 2 * middle + last)
-        if not bend < LARGEST_BEND * np.linalg.norm(last - first):
-            problem = "round images, or do not depend on them"
-    if problem:
-        raise ValueError(
-            f"its features {problem}, so that small changes do not show; give an extractor that does "
-            "not round, such as card"
-        )
-    return smooth
+        if bend < LARGEST_BEND * np.linalg.norm(last - first):
+            return smooth
+        problem = "round images, or do not depend on them"
+    raise ValueError(
+        f"its features {problem}, so that small changes do not show; give an extractor that does "
+        "not round, such as card"
+    )

@@ -133,10 +133,10 @@ def fit_coefficients(
     moves = what in ("grid", "both")
     errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
     best = min(untuned, key=errors.__getitem__)
-    start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
-    first = SearchResult(start, untuned[best], best) if begun is None else begun
-    initial = first.apply_coefficients(sampler)
-    own = first if first.table else first._replace(table=tabulate(sampler, start))
+    if begun is None:
+        begun = SearchResult(min(errors, key=errors.__getitem__), untuned[best], best)
+    initial, start = begun.apply_coefficients(sampler), begun.grid
+    own = begun if begun.table else begun._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     ends = problem.targets(problem.steps)
     runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)

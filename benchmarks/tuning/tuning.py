@@ -100,9 +100,8 @@ def targets_of(
                 raise ValueError(
                     f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
                 )
-            target = Target(sampler, count)
             check_tunable(sampler, count, what, also)
-            targets.append(target)
+            targets.append(Target(sampler, count))
     return list(dict.fromkeys(targets))
 
 
@@ -236,9 +235,8 @@ class ModelTuning:
         problem.converge_endpoints(*runs)
         measured, scores = problem.in_sample_space if plain else problem, []
         for distances in [measured.distances_of(problem.sample(*run)) for run in runs]:
-            error, rms = (
-                power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
-            )
+            error = power_mean(distances, OBJECTIVES[self.objective])
+            rms = power_mean(distances, OBJECTIVES["rms"])
             scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
         return TuningScores(untuned=scores[0], tuned=scores[1], resolution=measured.resolution)
 

@@ -329,8 +329,9 @@ def test_race_fits__out_of_time_leaves_the_finest_endpoints(monkeypatch):
 
     monkeypatch.setattr(races, "race_again", broken_off)
     run = SimpleNamespace(endpoints=ends, clock=Clock(1.0), progress=lambda _: None)
+    run.races_end_share = 0.5
     with pytest.raises(OutOfTime):
-        races.race_fits(run, [SimpleNamespace(budget=4)], {4: [object()]}, 0.5)
+        races.race_fits(run, [SimpleNamespace(budget=4)], {4: [object()]})
     assert (ends.steps, ends.resolution) == (512, 1e-4)
 
 

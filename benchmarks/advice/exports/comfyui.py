@@ -254,10 +254,8 @@ def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
             "always at the model's highest level"
         )
     if sampler.name.startswith("unipc") and grid.to_zero:
-        kept = UNIPC_END / grid.positive[-1]
-        remarks.append(
-            f"it steps to {UNIPC_END} in place of 0, which keeps {kept:.1%} of the state"
-        )
+        kept = f"{UNIPC_END / grid.positive[-1]:.1%}"
+        remarks.append(f"it steps to {UNIPC_END} in place of 0, which keeps {kept} of the state")
     if not grid.to_zero:
         remarks.append("the levels do not end at 0, so noise of the last one is left in the image")
     return "; ".join(remarks)
@@ -282,10 +280,8 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none.
-
-    ComfyUI takes the range from its own model: the ends of a table of levels; of other models it is not known.
-    """
+    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none."""
+    # ComfyUI takes the range from its own model, which is known only for a table of levels
     table = getattr(getattr(innermost_model(model), "process", None), "levels", ())
     if not table or math.isinf(table[-1]) or not grid.to_zero or len(grid) < 2:
         return ""

@@ -95,7 +95,5 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder: 
 
 
 def _file_name(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    return (
-        re.sub(r"[^\w.=-]+", "-", f"{label_of(sampler)}-{len(grid)}-{model.name}").strip("-")
-        + ".json"
-    )
+    words = f"{label_of(sampler)}-{len(grid)}-{model.name}"
+    return re.sub(r"[^\w.=-]+", "-", words).strip("-") + ".json"

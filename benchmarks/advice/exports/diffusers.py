@@ -117,20 +117,15 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
 def _table(
     sampler: Sampler, grid: Grid, coords: PipelineUnits
 ) -> tuple[StepTable, list[NumberRow], float]:
-    """Return steps, their rows for a pipeline's states, and the scale of its initial noise.
-
-    Noise that is drawn before the first evaluation is part of the initial noise.
-    """
+    """Return steps, their rows for a pipeline's states, and the scale of its initial noise."""
     steps = tabulate_steps(sampler, grid, coords.denoising_weights)
-    before = len(steps.c)
+    before = len(steps.c)  # draws before the first evaluation are part of the initial noise
     if any(weight for row in steps.rows for weight in row.c[:before]):
         raise ValueError(
             f"{sampler.name} uses its first draw of noise again, which a pipeline hides"
         )
-    rows = [
-        (time, a, b, c[before:])
-        for time, a, b, c in rescale_rows(steps, coords.scale, coords.time, 1.0)
-    ]
+    scaled = rescale_rows(steps, coords.scale, coords.time, 1.0)
+    rows = [(time, a, b, c[before:]) for time, a, b, c in scaled]
     start = math.hypot(steps.start * grid.sigma[0], *steps.c) * coords.scale(steps.rows[0].sigma)
     return steps, rows, start
 
@@ -145,10 +140,8 @@ def is_written_as_numbers(sampler: Sampler, grid: Grid, model: Denoiser) -> bool
     """Return True if no scheduler of diffusers takes these steps, so lines have them as numbers."""
     if getattr(sampler, "of_checkpoint", False):
         return False
-    coords = pipeline_units_of(model)
-    return not (
-        own_scheduler(sampler, grid, coords.kind) or scaled_scheduler(sampler, grid, coords)
-    )
+    units = pipeline_units_of(model)
+    return not (own_scheduler(sampler, grid, units.kind) or scaled_scheduler(sampler, grid, units))
 
 
 def _remark(sampler: Sampler, coords: PipelineUnits, start: float, first: str = "") -> str:
@@ -238,11 +231,9 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: fl
         "    if self.step_index == len(TIMESTEPS):",
         f"        x = x * {1 / end!r}  # the end, in the units of the data",
     ]
-    if end != 1:
-        body += ["", _STEP, step, *scaled, _RETURN]
-    elif output != "model_output" or not scheduler.generator:
-        # some pipelines pass a generator to any scheduler
-        body += ["", _STEP, step, _RETURN]
+    # some pipelines pass a generator to any scheduler
+    if end != 1 or output != "model_output" or not scheduler.generator:
+        body += ["", _STEP, step, *(scaled if end != 1 else []), _RETURN]
     words = "The scheduler on the levels above, whatever a pipeline asks for."
     settings = _from_config_settings(scheduler, coords)
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, len(grid))
@@ -309,7 +300,6 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, coords: PipelineUnits) -> Sca
 def _scaled_code(
     scheduler: ScaledScheduler, steps: int, coords: PipelineUnits, start: float
 ) -> str:
-    """Return the code of a scheduler with these settings; ``start`` scales the first noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": scheduler.sigmas,
         "BETWEEN": scheduler.between,
@@ -347,7 +337,6 @@ def _scaled_code(
 
 
 def _table_code(rows: list[NumberRow], start: float) -> str:
-    """Return the code of a scheduler with steps ``rows``; ``start`` scales the first noise."""
     written = [step_code(b, repr(time), repr(a)) for time, a, b, _ in rows]
     constants = [
         "# what the network is told; the next state, as weights of the state and of the outputs, "

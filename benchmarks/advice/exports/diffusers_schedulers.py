@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,12 +20,10 @@ from ....models.adapters import NativeDenoiser, NetworkTime
 from ....models.checkpoints.diffusers.preset import DPM, SHORT
 from ....models.denoiser import Denoiser, innermost_model
 from ....models.process import EDM, Discrete, RectifiedFlow
+from ....samplers import Grid, Sampler
 from ....samplers.spec import format_spec
 from .code_text import product_code, time_code
 from .equivalents import name_and_options
-
-if TYPE_CHECKING:
-    from ....samplers import Grid, Sampler
 
 Kind = Literal["table", "flow", "edm"]
 _EDM_TIME = NetworkTime(of="log_level", scale=0.25)

@@ -105,47 +105,43 @@ def _why_not_on_grid(function: str, sampler: Any, grid: Grid) -> str:
 def _call_code(
     function: str, arguments: dict[str, Any], grid: Grid, model: Denoiser, spec: str
 ) -> str:
-    return "\n".join(
-        [
-            "import torch",
-            "from k_diffusion import sampling",
-            "",
-            *model_wrapper_code(model, spec),
-            list_code("levels", grid.sigma),
-            "sigmas = torch.tensor(levels, device=noise.device)",
-            call_code(
-                f"samples = sampling.{function}", arguments, "model", "sigmas[0] * noise", "sigmas"
-            ),
-        ]
-    )
+    positional = ("model", "sigmas[0] * noise", "sigmas")
+    code = [
+        "import torch",
+        "from k_diffusion import sampling",
+        "",
+        *model_wrapper_code(model, spec),
+        list_code("levels", grid.sigma),
+        "sigmas = torch.tensor(levels, device=noise.device)",
+        call_code(f"samples = sampling.{function}", arguments, *positional),
+    ]
+    return "\n".join(code)
 
 
 def _loop_code(steps: StepTable, grid: Grid, model: Denoiser, spec: str) -> str:
-    first = steps.start * grid.sigma[0]
-    return "\n".join(
-        [
-            "import torch",
-            "",
-            *model_wrapper_code(model, spec),
-            "# level of the evaluation; the next state, as weights of the state and of clean images, newest first",
-            "ROWS = [",
-            indent("\n".join(step_code(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows), "    "),
-            "]",
-            "",
-            "",
-            "@torch.no_grad()",
-            "def sample_rows(model, x):",
-            "    seen = []",
-            "    for sigma, a, weights in ROWS:",
-            "        seen.insert(0, model(x, x.new_full([len(x)], sigma)))",
-            "        x = a * x + sum(w * d for w, d in zip(weights, seen))",
-            "    return x",
-            "",
-            "",
-            *[
-                f"# a first step, from level {grid.sigma[0]:g} to the first row's, needs no evaluation"
-            ]
-            * (steps.start != 1),
-            f"samples = sample_rows(model, {first!r} * noise)",
-        ]
-    )
+    rows = "\n".join(step_code(row.b, repr(row.sigma), repr(row.a)) for row in steps.rows)
+    top = grid.sigma[0]
+    skipped = f"# a first step, from level {top:g} to the first row's, needs no evaluation"
+    code = [
+        "import torch",
+        "",
+        *model_wrapper_code(model, spec),
+        "# level of the evaluation; the next state, as weights of the state and of clean images, newest first",
+        "ROWS = [",
+        indent(rows, "    "),
+        "]",
+        "",
+        "",
+        "@torch.no_grad()",
+        "def sample_rows(model, x):",
+        "    seen = []",
+        "    for sigma, a, weights in ROWS:",
+        "        seen.insert(0, model(x, x.new_full([len(x)], sigma)))",
+        "        x = a * x + sum(w * d for w, d in zip(weights, seen))",
+        "    return x",
+        "",
+        "",
+        *([skipped] if steps.start != 1 else []),
+        f"samples = sample_rows(model, {steps.start * top!r} * noise)",
+    ]
+    return "\n".join(code)

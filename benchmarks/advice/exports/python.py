@@ -44,29 +44,28 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
     loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
     classes: dict[type, None] = {}
-    code = _sampler_code(sampler, classes)
+    solver = _sampler_code(sampler, classes)
     placed = type(innermost_model(model)).place_noise is not Denoiser.place_noise
     first = "model.place_noise(noise.initial())" if placed else "noise.initial()"
     names = ["Grid", "SampleNoise", *(call.partition("(")[0] for call in loading), "make"]
-    return "\n".join(
-        [
-            "import torch",
-            "from samplerbench.models import make_model",
-            f"from samplerbench.samplers import {', '.join(names)}",
-            *_import_lines(classes),
-            "",
-            *loading,
-            made,
-            f"sampler = {code}",
-            wrap_in_brackets("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
-            "",
-            "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
-            "noise = SampleNoise(seed, ids, model.event, model.dtype)",
-            f"x = grid.sigma[0] * {first}",
-            "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
-            "images = model.decode(samples)",
-        ]
-    ), remark if is_session_model(name) else ""
+    code = [
+        "import torch",
+        "from samplerbench.models import make_model",
+        f"from samplerbench.samplers import {', '.join(names)}",
+        *_import_lines(classes),
+        "",
+        *loading,
+        made,
+        f"sampler = {solver}",
+        wrap_in_brackets("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
+        "",
+        "ids, seed = torch.arange(16), 0  # the numbers of the samples, and the root of all noise",
+        "noise = SampleNoise(seed, ids, model.event, model.dtype)",
+        f"x = grid.sigma[0] * {first}",
+        "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
+        "images = model.decode(samples)",
+    ]
+    return "\n".join(code), remark if is_session_model(name) else ""
 
 
 def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
@@ -88,7 +87,6 @@ def _import_lines(classes: Iterable[type]) -> Iterator[str]:
 
 
 def _value_code(value: Any, classes: dict[type, None]) -> str:
-    """Return the code of a value; add the classes that the code names to ``classes``."""
     if isinstance(value, Tabulated):
         classes[type(value)] = None
         table = _value_code(value.table, classes)

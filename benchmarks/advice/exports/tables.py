@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser, Wrapper
 from ....models.guidance import AlteringWrapper, ClassifierFree
 from ....models.guidance_formulas import LinearGuidance
 from ....results.run_directory.layout import explain_write_errors
+from ....samplers import Sampler
 from ....samplers.spec import label_of
 from .equivalents import StepTable, name_and_options
-
-if TYPE_CHECKING:
-    from ....samplers import Sampler
 
 NumberRow = tuple[float, float, tuple[float, ...], tuple[float, ...]]
 """Row in a library's coordinates: level or time, then a, b and c of :class:`.equivalents.StepRow`."""
