@@ -41,10 +41,10 @@ def doctor(
         print_json(diagnosis.as_dict())
     else:
         _print(diagnosis)
-    if not diagnosis.broken and not as_json:
-        say_next(["run", "quick"])
     if diagnosis.broken:
         raise typer.Exit(1)
+    if not as_json:
+        say_next(["run", "quick"])
 
 
 def _print(diagnosis: Diagnosis) -> None:

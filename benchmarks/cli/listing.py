@@ -179,20 +179,17 @@ def list_metrics() -> list[Row]:
 
 def list_suites() -> list[Row]:
     """Return a row per built-in suite."""
-    rows = []
-    for name in built_in_suite_files():
-        suite = load_suite(name)
-        models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
-        rows.append(
-            {
-                "name": name,
-                "models": models,
-                "samplers": len(suite.samplers),
-                "samples": suite.samples,
-                "description": suite.description,
-            }
-        )
-    return rows
+    suites = {name: load_suite(name) for name in built_in_suite_files()}
+    return [
+        {
+            "name": name,
+            "models": [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models],
+            "samplers": len(suite.samplers),
+            "samples": suite.samples,
+            "description": suite.description,
+        }
+        for name, suite in suites.items()
+    ]
 
 
 def list_families() -> list[Row]:

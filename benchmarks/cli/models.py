@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
@@ -15,7 +14,6 @@ from .common.options import DEVICES, DeviceOption, Json, check_choice, option, o
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
-    from ..conformance.models.fit import Fit
 
 EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
 SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
@@ -149,24 +147,23 @@ def _print_checks(result: Checked) -> None:
     words = {True: "passed", False: "FAILED", None: "not decided"}
     for check in result.checks:
         say(f"  {words[check.passed]}  {check.name}: {check.said}")
-    if result.fit is not None:
-        rows = [
-            {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
-            for s, e, d, q in _levels_of_fit(result.fit)
-        ]
-        print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
+    columns = {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "defect_se": "±"}
+    formats = {"sigma": ".3g", "error": ".3g", "defect": "+.3f", "defect_se": ".3f"}
+    if levels := _levels_of_fit(result):
+        rows = [{key: format(level[key], of) for key, of in formats.items()} for level in levels]
+        print_rows(rows, columns)
     say(f"Verdict: {result.verdict_in_words}.")
 
 
-def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
-    """Yield (level, error, defect, standard error of defect) by level; E[x0 | x] has defect 0."""
-    columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
-    return zip(*(column.tolist() for column in columns), strict=True)
+def _levels_of_fit(result: Checked) -> list[dict[str, float]]:
+    if (fit := result.fit) is None:
+        return []
+    names = ("sigma", "error", "defect", "defect_se")
+    columns = zip(fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se, strict=True)
+    return [dict(zip(names, map(float, level), strict=True)) for level in columns]
 
 
 def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
-    names = ("sigma", "error", "defect", "defect_se")
-    levels = [] if result.fit is None else _levels_of_fit(result.fit)
     return {
         "verdict": result.verdict,
         "passed": result.passed,
@@ -178,7 +175,7 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
         "images": result.images,
         "checks": [vars(check) for check in result.checks],
         "candidates": list(result.candidates),
-        "levels": [dict(zip(names, level, strict=True)) for level in levels],
+        "levels": _levels_of_fit(result),
     }
 
 

@@ -285,6 +285,7 @@ def _printed_row(entry: TunedEntry) -> dict[str, Any]:
     def errors(scores: TuningScores) -> str:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
 
+    share = entry.largest_resolution_share
     return {
         "sampler": entry.subject.sampler,
         "NFE": entry.nfe,
@@ -293,8 +294,6 @@ def _printed_row(entry: TunedEntry) -> dict[str, Any]:
         **({"loss": errors(entry.loss_test)} if entry.loss_test else {}),
         "gap": f"{entry.gap:+.0%}",
         "elsewhere": errors(entry.elsewhere.scores),
-        "teacher": f"{entry.largest_resolution_share:.2%}"
-        if entry.largest_resolution_share
-        else "exact",
+        "teacher": f"{share:.2%}" if share else "exact",
         "s": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

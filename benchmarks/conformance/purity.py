@@ -6,7 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from ...samplers import (
     Grid,
     GridSampler,
     Sampler,
-    Source,
     StepNoise,
     integrate,
     karras,
@@ -143,7 +142,6 @@ class HistoryWatcher(GridSampler):
     """Grid sampler that runs ``inner``; ``seen`` pairs history entries with immediate copies."""
 
     name = "history_watcher"
-    source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
     seen: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
 

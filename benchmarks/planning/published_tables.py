@@ -84,8 +84,6 @@ class _Numbers(StrictTable):
 
 
 class _File(StrictTable):
-    """Content of a JSON file: the range of levels, and a table for each number of steps."""
-
     sigma_min: float
     sigma_max: float
     tables: tuple[_Numbers, ...]
@@ -102,16 +100,14 @@ def _read_json(path: Path) -> list[PublishedTable]:
         ) from None
     if not (file.tables and 0 <= file.sigma_min < file.sigma_max):
         raise ValueError(f"{path} must have tables, and 0 <= sigma_min < sigma_max")
-    tables = []
+    tables, ends = [], (file.sigma_min, file.sigma_max)
     for each in file.tables:
         steps, given = len(each.levels) - 1, each.network_levels
         check_table(str(path), file.sigma_max, steps, each.levels, each.coefficients, given)
         if given and each.coefficients is None:
             raise ValueError(f"{path} has network_levels without coefficients; give it both")
         table = table_of_numbers(each.coefficients, given)
-        tables.append(
-            PublishedTable(str(path), Grid(each.levels), table, file.sigma_min, file.sigma_max)
-        )
+        tables.append(PublishedTable(str(path), Grid(each.levels), table, *ends))
     return tables
 
 
