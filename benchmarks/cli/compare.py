@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say, say_next
-from .common.options import Json, flag, option, option_default, parse_share
+from .common.options import Json, argument, flag, option, option_default, parse_share
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -24,12 +24,9 @@ MetricOption = Annotated[
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="One or two run directories or tables. The first of two is the baseline."
-        ),
-    ],
+    runs: list[Path] = argument(
+        "One or two run directories or tables. The first of two is the baseline."
+    ),
     baseline: str | None = option_default(
         "--baseline SAMPLER", "Compare all samplers of the run with this one."
     ),
@@ -90,8 +87,8 @@ def compare(
 
 
 def gate(
-    baseline: Annotated[Path, typer.Argument(help="Baseline run.")],
-    candidate: Annotated[Path, typer.Argument(help="Run to check.")],
+    baseline: Path = argument("Baseline run."),
+    candidate: Path = argument("Run to check."),
     quality_margin: str = option_default(
         "--quality-margin SHARE", "Largest tolerated loss of quality.", default="1%"
     ),

@@ -126,22 +126,20 @@ def list_models() -> list[Row]:
 
     Plugins' models are named ``prefix:name``. The plugins are not imported.
     """
-    rows = []
-    for name in (*model_names(), "perturbed:gmm-2d"):
-        model = make_model(name)
-        reference = model.reference()
-        rows.append(
-            {
-                "name": name,
-                "event": list(model.event),
-                "classes": model.classes,
-                "sigma_min": model.sigma_min,
-                "sigma_max": model.sigma_max,
-                "features": reference.extractor.identity if reference else None,
-                "identity": model.identity,
-                "origin": "built in",
-            }
-        )
+    models = ((name, make_model(name)) for name in (*model_names(), "perturbed:gmm-2d"))
+    rows = [
+        {
+            "name": name,
+            "event": list(model.event),
+            "classes": model.classes,
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+            "features": known.extractor.identity if (known := model.reference()) else None,
+            "identity": model.identity,
+            "origin": "built in",
+        }
+        for name, model in models
+    ]
     unknown = dict.fromkeys(rows[0])
     return rows + [
         unknown | {"name": f"{scheme}:…", "origin": origin}

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import typer
 
 from .common.console import announce, err, print_json, print_rows, say, say_next
-from .common.options import DEVICES, DeviceOption, Json, check_choice, option, option_default
+from .common.options import (
+    DEVICES,
+    DeviceOption,
+    Json,
+    argument,
+    check_choice,
+    option,
+    option_default,
+)
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
@@ -26,13 +34,10 @@ OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", 
 
 
 def check_model(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with "
-            "?setting=value&… if needed."
-        ),
-    ],
+    model: str = argument(
+        "A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with ?setting=value&… if "
+        "needed."
+    ),
     images: str | None = option_default(
         "--images PATH",
         "Clean images like the training data: a folder, .npy, .npz or data set. A latent model "
@@ -180,11 +185,8 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
 
 
 def convert(
-    model: Annotated[
-        str,
-        typer.Argument(help="PATH or FAMILY:PATH, with ?setting=value&… if needed."),
-    ],
-    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    model: str = argument("PATH or FAMILY:PATH, with ?setting=value&… if needed."),
+    out: Path = argument("New or empty folder."),
 ) -> None:
     """Convert a checkpoint to safetensors with a card.
 
@@ -201,14 +203,11 @@ def convert(
 
 
 def reference(
-    data: Annotated[
-        str,
-        typer.Argument(help="Real samples: a folder of images, .npy, .npz or a data set."),
-    ],
-    extractor: Annotated[
-        str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")
-    ],
-    out: Annotated[Path, option("--out FILE", ".npz file to write.")],
+    data: str = argument("Real samples: a folder of images, .npy, .npz or a data set."),
+    extractor: str = option(
+        "--extractor NAME", "Feature space (see samplerbench list extractors)."
+    ),
+    out: Path = option("--out FILE", ".npz file to write."),
     model: str | None = option_default(
         "--model MODEL",
         "Model of these data; gives shape and range if they are not 8-bit images.",

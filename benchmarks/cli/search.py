@@ -156,11 +156,10 @@ def advise(
 
 
 def tune(
-    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
-    sampler: Annotated[
-        list[str],
-        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
-    ],
+    model: str = option("--model MODEL", "Model to tune on."),
+    sampler: list[str] = option(
+        "--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."
+    ),
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = option_default(

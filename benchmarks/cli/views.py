@@ -11,7 +11,7 @@ import typer
 from ...results.text import format_number
 from ...results.values import number, rows_as_dicts
 from .common.console import out, print_rows, say, say_next
-from .common.options import check_choice, flag, option_default
+from .common.options import argument, check_choice, flag, option_default
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -20,7 +20,7 @@ Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
+    folders: list[Path] = argument("One or more run directories."),
     to: Path | None = option_default("--out FILE", "HTML file to write."),
     baseline: str | None = option_default("--baseline SAMPLER", "Sampler to compare with (euler)."),
 ) -> None:
@@ -132,7 +132,7 @@ def rankable_columns(table: Any) -> list[str]:
 
 
 def figures(
-    run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
+    run: Path = argument("Run directory, or a folder with its table.csv."),
     out: Path | None = option_default("--out FOLDER", "Folder to write (RUN/figures)."),
     formats: str = option_default(
         "--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"

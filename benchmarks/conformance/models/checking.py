@@ -291,9 +291,7 @@ def _run_checks(
     """
     behaviour = check_behaviour(best.model, device)
     try:
-        checks, tried = _checks_on_samples(
-            best, changed, teacher, behaviour, own=own, device=device
-        )
+        checks, tried = _checks_on_samples(best, changed, teacher, behaviour, own=own)
     except (ValueError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a user's network may raise anything for other inputs
@@ -306,13 +304,7 @@ def _run_checks(
 
 
 def _checks_on_samples(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    behaviour: Check,
-    *,
-    own: bool,
-    device: str,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, behaviour: Check, *, own: bool
 ) -> tuple[list[Check], list[Compared]]:
     model, fits = best.model, bool(np.isfinite(best.fit.errors).all())
     checks: list[Check] = []
@@ -327,7 +319,7 @@ def _checks_on_samples(
         if own and (teacher is None or not varied):
             checks.append(NOT_COMPARED)
     elif own:
-        checks += [check_noise_left(model, device), check_zero_defect(best, own=True), NOT_COMPARED]
+        checks += [check_noise_left(best), check_zero_defect(best, own=True), NOT_COMPARED]
     else:
         is_native = isinstance(model, NativeDenoiser)
         readings = [*changed, *readings_of_image_format(model, best.clean)]
@@ -342,7 +334,7 @@ def _checks_on_samples(
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_zero_defect(best, own=False)]
-            checks.append(check_noise_left(model, device))
+            checks.append(check_noise_left(best))
             checks += [check_time(best)] if is_native else []
         if fits and model.classes > 1 and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))

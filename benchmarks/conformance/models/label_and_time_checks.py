@@ -158,12 +158,13 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 
 @torch.no_grad()
-def check_noise_left(model: Denoiser, device: str) -> Check:
+def check_noise_left(candidate: Candidate) -> Check:
     """Check that the output for pure noise at a high level keeps a possible share of the noise.
 
     The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So E[x0 | x] keeps a
     share from 0 to 1 on average, and at most ((high - low) / (2 sigma))² for data in [low, high].
     """
+    model, device = candidate.model, candidate.clean.device
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     shares = share_of_noise_left(model.bind(ids, SEED)(level * z, level), z, level)
