@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...results.text import csv_lines
 from .common.console import out, print_json, say, say_next
 from .common.options import Json, argument, flag, option, option_default, parse_share
 
@@ -65,7 +66,12 @@ def compare(
     names = [{"run": str(run)} for run in runs] if len(comparisons) > 1 else [{}]
     named = list(zip(names, comparisons, strict=True))
     if csv is not None:
-        _write_csv(named, csv)
+        import pandas as pd
+
+        from ...results.run_directory.files import write_text
+
+        frame = pd.concat([comparison.frame.assign(**run) for run, comparison in named])
+        write_text(csv, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
     if as_json:
         lines = [(run, line) for run, comparison in named for line in comparison.lines]
         return print_json([{"name": line.sampler, **run, **asdict(line)} for run, line in lines])
@@ -165,16 +171,6 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
 def _say_next_view(run: Path) -> None:
     if run.is_dir():
         say_next(["show", run], ["report", run])
-
-
-def _write_csv(named: list[tuple[dict[str, str], Comparison]], path: Path) -> None:
-    import pandas as pd
-
-    from ...results.run_directory.files import write_text
-    from ...results.text import csv_lines
-
-    frame = pd.concat([comparison.frame.assign(**run) for run, comparison in named])
-    write_text(path, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
 
 
 def _print_gate(report: GateReport) -> None:

@@ -65,7 +65,13 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     yield "samplerbench", f"{diagnosis.version}, Python {machine['python']}"
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
-    yield "cores", _cores_in_words(diagnosis)
+    cores = [f"{machine['cores']}"]
+    if machine["cores_allowed"] not in (None, machine["cores"]):
+        cores.append(f"{machine['cores_allowed']} allowed")
+    if machine["cpu_limit"] is not None:
+        cores.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
+    cores.append(f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}")
+    yield "cores", ", ".join(cores)
     memory = machine["memory_mb"]
     yield "memory", "unknown" if memory is None else f"{memory / 1024:.1f} GiB"
     load = ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
@@ -88,17 +94,6 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     for name, extra in diagnosis.as_dict()["extras"].items():
         state = f"missing {', '.join(extra['missing'])}" if extra["missing"] else "complete"
         yield f"extra {name}", f"{state}: {extra['for']}"
-
-
-def _cores_in_words(diagnosis: Diagnosis) -> str:
-    machine = diagnosis.machine
-    parts = [f"{machine['cores']}"]
-    if machine["cores_allowed"] not in (None, machine["cores"]):
-        parts.append(f"{machine['cores_allowed']} allowed")
-    if machine["cpu_limit"] is not None:
-        parts.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
-    parts.append(f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}")
-    return ", ".join(parts)
 
 
 def _gpu_in_words(device: dict[str, Any]) -> str:

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise, zip_longest
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, StepNoise, integrate
+from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.brownian import BrownianNoise
 from ...samplers.families.multistep import Multistep
 from ...samplers.loop import cached_plan
@@ -69,6 +69,7 @@ class ExactStartSampler(GridSampler):
     """
 
     name = "exact_start"
+    source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
     problem: ExactProblem
 

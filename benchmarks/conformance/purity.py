@@ -6,7 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ...samplers import (
     Grid,
     GridSampler,
     Sampler,
+    Source,
     StepNoise,
     integrate,
     karras,
@@ -142,6 +143,7 @@ class HistoryWatcher(GridSampler):
     """Grid sampler that runs ``inner``; ``seen`` pairs history entries with immediate copies."""
 
     name = "history_watcher"
+    source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
     seen: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
 
