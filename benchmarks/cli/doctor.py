@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -77,7 +77,12 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     load = ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
     yield "load", f"{load} (over 1, 5 and 15 minutes)"
     yield "governor", machine["governor"] or "not readable"
-    yield "GPU", _gpu_in_words(diagnosis.device)
+    card, gpu = diagnosis.device, "none that torch sees"
+    if card["type"] != "cpu":
+        gpu = f"{card['name']}, {card['memory'] / 2**30:.0f} GiB"
+        gpu += f", driver {card['driver']}" if card["driver"] else ""
+        gpu += f", at most {card['power_limit_w']:.0f} W" if card["power_limit_w"] else ""
+    yield "GPU", gpu
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
     lacking = ", ".join(text for key, text in COUNTERS.items() if not counters[key])
@@ -94,14 +99,3 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     for name, extra in diagnosis.as_dict()["extras"].items():
         state = f"missing {', '.join(extra['missing'])}" if extra["missing"] else "complete"
         yield f"extra {name}", f"{state}: {extra['for']}"
-
-
-def _gpu_in_words(device: dict[str, Any]) -> str:
-    if device["type"] == "cpu":
-        return "none that torch sees"
-    memory, driver, power = device["memory"] / 2**30, device["driver"], device["power_limit_w"]
-    return (
-        f"{device['name']}, {memory:.0f} GiB"
-        + (f", driver {driver}" if driver else "")
-        + (f", at most {power:.0f} W" if power else "")
-    )

@@ -209,13 +209,12 @@ def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[Publish
             for target in node.targets
             if isinstance(target, ast.Name) and target.id.startswith(tuple(_NEURAL_SOLVERS))
         }
-        if not named or (part and part not in named) or (not part and len(named) > 1):
-            choice = (
-                f"choose one with part=…: {', '.join(named)}" if named else "give ns_sampling.py"
-            )
+        chosen = [name for name in named if part in ("", name)]
+        if len(chosen) != 1:
             what = f"no dictionary {part!r}" if part else "no or several dictionaries of tables"
-            raise ValueError(f"{what}; {choice}")
-        name = part or next(iter(named))
+            choice = f"choose one with part=…: {', '.join(named)}"
+            raise ValueError(f"{what}; {choice if named else 'give ns_sampling.py'}")
+        name = chosen[0]
         read = _NEURAL_SOLVERS[name.partition("_")[0]]
         tables = []
         for numbers in _literal(named[name]).values():

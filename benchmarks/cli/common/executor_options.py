@@ -123,11 +123,10 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
     if memory_limit is not None and name == "worker":
         return Worker(options.memory_limit_in_bytes)
     executor = make_executor(name)
-    unkept = {
-        "--time-limit": time_limit and not executor.keeps_limits,
-        "--memory-limit": memory_limit,
-    }
-    if option := next((option for option, value in unkept.items() if value), None):
+    option = "--memory-limit" if memory_limit else ""
+    if time_limit and not executor.keeps_limits:
+        option = "--time-limit"
+    if option:
         raise ValueError(
             f"{option} is kept by ending the samplers' process, which --executor {name} "
             "does not do; leave one of them out"
