@@ -84,12 +84,11 @@ def list_profiles(steps: int) -> list[Row]:
             f"{LONGEST_PROFILE}, such as --profile 10"
         )
     grid = karras(steps, 0.002, 80.0)
-    return [
-        {"name": name, "profile": _profile(_make_or_class(name), grid)} for name in samplers.names()
-    ]
+    return [{"name": name, "profile": _profile(name, grid)} for name in samplers.names()]
 
 
-def _profile(sampler: Any, grid: Grid) -> str | None:
+def _profile(name: str, grid: Grid) -> str | None:
+    sampler = _make_or_class(name)
     if isinstance(sampler, type):
         return None
     if hasattr(sampler, "profile"):

@@ -148,9 +148,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     say(f"Suite {resolved.name}: {len(cells)} cells")
     for row in rows:
         note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
-        times = (
-            duration_in_words(seconds) for seconds in (row.seconds, row.references, row.scoring)
-        )
+        times = map(duration_in_words, (row.seconds, row.references, row.scoring))
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
     folder = options.out_dir or default_run_folder(resolved)

@@ -269,11 +269,10 @@ def _print_tuned(entries: list[TunedEntry], objective: str, test_latents: int, o
         "teacher: how far endpoints moved when its steps were last doubled, relative to the "
         "smallest rms error that they measure"
     )
-    if coarse := dict.fromkeys(
-        entry.subject.sampler for entry in entries if entry.largest_resolution_share > RESOLVED
-    ):
+    coarse = [entry for entry in entries if entry.largest_resolution_share > RESOLVED]
+    if names := ", ".join(dict.fromkeys(entry.subject.sampler for entry in coarse)):
         say(
-            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {', '.join(coarse)}. "
+            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {names}. "
             "Rounding or the limit on steps was reached first."
         )
 

@@ -228,9 +228,8 @@ def best_paths(
             entry = compute_history_entry(states[i], image, rows[0].p, rows[0].q)
             terms = (entry, *students[i].past)
             moved = as_column([row.a for row in rows], targets) * states[i]
-            for weights, term in zip(
-                zip(*(row.b for row in rows), strict=True), terms, strict=False
-            ):
+            columns = zip(*(row.b for row in rows), strict=True)
+            for weights, term in zip(columns, terms, strict=False):
                 moved += as_column(list(weights), targets) * term
             error = (moved - targets[i + 1 :]).flatten(1).double().square().mean(1)
             nearer = error < least[i + 1 :]

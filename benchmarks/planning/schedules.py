@@ -224,9 +224,8 @@ def read_levels(text: str) -> tuple[float, ...]:
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
         numbers = tuple(float(part) for part in fields)
-        if schedule is not None and not (
-            schedule and len(numbers) == 3 and numbers[0].is_integer()
-        ):
+        is_whole = schedule and len(numbers) == 3 and numbers[0].is_integer()
+        if schedule is not None and not is_whole:
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
         raise ValueError(
