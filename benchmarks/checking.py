@@ -142,7 +142,7 @@ def _check_checkpoint(
     ]
     described(spec, opened.sha256)
     builds = family(spec.family).network
-    clean, labels = (None, None)
+    clean, labels = None, None
     if images is not None:
         clean, labels, note = _read_images(images, spec, opened, samples)
         if note:
@@ -163,8 +163,8 @@ def _check_checkpoint(
         stated=stated,
         progress=say,
     )
-    if not spec.decoder and clean is not None:
-        result = _with_range_check(result, spec.limits, clean)
+    if clean is not None and spec.limits is not None and not spec.decoder:
+        result = replace(result, checks=(check_range(spec.limits, clean), *result.checks))
     if result.passed and result.answers:
         cache_answers(spec, opened.sha256, result.answers)
     if result.passed and result.spec is not None:
@@ -186,8 +186,8 @@ def _check_loaded_model(
         model = model.to(device)
     described(model, model.identity)
     labels, source = None, "images"
+    limits = None if model.decoder is not None else model.limits
     if images is not None:
-        limits = None if model.decoder is not None else model.limits
         clean, labels = read_images(images, model.event, limits, samples)
     else:
         clean = data_samples(model, model.reference(), device, samples)
@@ -205,20 +205,11 @@ def _check_loaded_model(
         samples=samples,
         device=device,
     )
-    if images is not None and clean is not None and model.decoder is None:
-        result = _with_range_check(result, model.limits, clean)
+    if images is not None and clean is not None and limits is not None:
+        result = replace(result, checks=(check_range(limits, clean), *result.checks))
     if result.passed:
         note_passed_check(model)
     return replace(result, source=result.source and source)
-
-
-def _with_range_check(
-    result: Checked, limits: tuple[float, float] | None, clean: Tensor
-) -> Checked:
-    """Return ``result`` with one more check, the first: ``clean`` images lie within ``limits``."""
-    if limits is None:
-        return result
-    return replace(result, checks=(check_range(limits, clean), *result.checks))
 
 
 def _load_teacher(

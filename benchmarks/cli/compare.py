@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...results.text import csv_lines
 from .common.console import out, print_json, say, say_next
-from .common.options import Json, flag, option, option_default, parse_share
+from .common.options import Json, argument, flag, option, option_default, parse_share
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -24,12 +25,9 @@ MetricOption = Annotated[
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="One or two run directories or tables. The first of two is the baseline."
-        ),
-    ],
+    runs: list[Path] = argument(
+        "One or two run directories or tables. The first of two is the baseline."
+    ),
     baseline: str | None = option_default(
         "--baseline SAMPLER", "Compare all samplers of the run with this one."
     ),
@@ -68,7 +66,12 @@ def compare(
     names = [{"run": str(run)} for run in runs] if len(comparisons) > 1 else [{}]
     named = list(zip(names, comparisons, strict=True))
     if csv is not None:
-        _write_csv(named, csv)
+        import pandas as pd
+
+        from ...results.run_directory.files import write_text
+
+        frame = pd.concat([comparison.frame.assign(**run) for run, comparison in named])
+        write_text(csv, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
     if as_json:
         lines = [(run, line) for run, comparison in named for line in comparison.lines]
         return print_json([{"name": line.sampler, **run, **asdict(line)} for run, line in lines])
@@ -90,8 +93,8 @@ def compare(
 
 
 def gate(
-    baseline: Annotated[Path, typer.Argument(help="Baseline run.")],
-    candidate: Annotated[Path, typer.Argument(help="Run to check.")],
+    baseline: Path = argument("Baseline run."),
+    candidate: Path = argument("Run to check."),
     quality_margin: str = option_default(
         "--quality-margin SHARE", "Largest tolerated loss of quality.", default="1%"
     ),
@@ -168,16 +171,6 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
 def _say_next_view(run: Path) -> None:
     if run.is_dir():
         say_next(["show", run], ["report", run])
-
-
-def _write_csv(named: list[tuple[dict[str, str], Comparison]], path: Path) -> None:
-    import pandas as pd
-
-    from ...results.run_directory.files import write_text
-    from ...results.text import csv_lines
-
-    frame = pd.concat([comparison.frame.assign(**run) for run, comparison in named])
-    write_text(path, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
 
 
 def _print_gate(report: GateReport) -> None:

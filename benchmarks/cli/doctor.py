@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -41,10 +41,10 @@ def doctor(
         print_json(diagnosis.as_dict())
     else:
         _print(diagnosis)
-    if not diagnosis.broken and not as_json:
-        say_next(["run", "quick"])
     if diagnosis.broken:
         raise typer.Exit(1)
+    if not as_json:
+        say_next(["run", "quick"])
 
 
 def _print(diagnosis: Diagnosis) -> None:
@@ -65,13 +65,24 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     yield "samplerbench", f"{diagnosis.version}, Python {machine['python']}"
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
-    yield "cores", _cores_in_words(diagnosis)
+    cores = [f"{machine['cores']}"]
+    if machine["cores_allowed"] not in (None, machine["cores"]):
+        cores.append(f"{machine['cores_allowed']} allowed")
+    if machine["cpu_limit"] is not None:
+        cores.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
+    cores.append(f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}")
+    yield "cores", ", ".join(cores)
     memory = machine["memory_mb"]
     yield "memory", "unknown" if memory is None else f"{memory / 1024:.1f} GiB"
     load = ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
     yield "load", f"{load} (over 1, 5 and 15 minutes)"
     yield "governor", machine["governor"] or "not readable"
-    yield "GPU", _gpu_in_words(diagnosis.device)
+    card, gpu = diagnosis.device, "none that torch sees"
+    if card["type"] != "cpu":
+        gpu = f"{card['name']}, {card['memory'] / 2**30:.0f} GiB"
+        gpu += f", driver {card['driver']}" if card["driver"] else ""
+        gpu += f", at most {card['power_limit_w']:.0f} W" if card["power_limit_w"] else ""
+    yield "GPU", gpu
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
     lacking = ", ".join(text for key, text in COUNTERS.items() if not counters[key])
@@ -88,25 +99,3 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     for name, extra in diagnosis.as_dict()["extras"].items():
         state = f"missing {', '.join(extra['missing'])}" if extra["missing"] else "complete"
         yield f"extra {name}", f"{state}: {extra['for']}"
-
-
-def _cores_in_words(diagnosis: Diagnosis) -> str:
-    machine = diagnosis.machine
-    parts = [f"{machine['cores']}"]
-    if machine["cores_allowed"] not in (None, machine["cores"]):
-        parts.append(f"{machine['cores_allowed']} allowed")
-    if machine["cpu_limit"] is not None:
-        parts.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
-    parts.append(f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}")
-    return ", ".join(parts)
-
-
-def _gpu_in_words(device: dict[str, Any]) -> str:
-    if device["type"] == "cpu":
-        return "none that torch sees"
-    memory, driver, power = device["memory"] / 2**30, device["driver"], device["power_limit_w"]
-    return (
-        f"{device['name']}, {memory:.0f} GiB"
-        + (f", driver {driver}" if driver else "")
-        + (f", at most {power:.0f} W" if power else "")
-    )

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from .common.console import announce, err, say, say_next
 from .common.help_panels import OUTPUT, STATISTICS, WHAT
-from .common.options import load_plugins, option_default
+from .common.options import argument, load_plugins, option, option_default
 
-Part = Annotated[
-    str, typer.Option("--part", help="Part of the suite: public, or a name.", metavar="NAME")
-]
+Part = Annotated[str, option("--part NAME", "Part of the suite: public, or a name.")]
+_what_to_run = partial(option_default, panel=WHAT)
 
 
 def submit(
-    solver: Annotated[
-        str,
-        typer.Argument(
-            help="my_solver.py, a sampler such as heun, or a submission to measure again."
-        ),
-    ],
-    suite: str = option_default("--suite NAME", "Frozen suite.", WHAT, default="sb-2026"),
-    sampler: str = option_default(
-        "--sampler NAME", "Sampler of a file with several.", WHAT, default=""
+    solver: str = argument(
+        "my_solver.py, a sampler such as heun, or a submission to measure again."
     ),
-    schedule: str = option_default(
-        "--schedule SCHEDULE", "Schedule by formula.", WHAT, default="uniform_lambda"
+    suite: str = _what_to_run("--suite NAME", "Frozen suite.", default="sb-2026"),
+    sampler: str = _what_to_run("--sampler NAME", "Sampler of a file with several.", default=""),
+    schedule: str = _what_to_run(
+        "--schedule SCHEDULE", "Schedule by formula.", default="uniform_lambda"
     ),
-    track: str | None = option_default(
-        "--track NAME", "plain, self-tuning or open (default: what was counted).", WHAT
+    track: str | None = _what_to_run(
+        "--track NAME", "plain, self-tuning or open (default: what was counted)."
     ),
     part: Part = "public",
     beacon: str = option_default(
         "--beacon HEX", "Value from which another part is drawn.", STATISTICS, default=""
     ),
-    networks: bool = option_default(
-        "--networks/--no-networks", "Also run the networks.", WHAT, default=True
+    networks: bool = _what_to_run(
+        "--networks/--no-networks", "Also run the networks.", default=True
     ),
-    claims: Path | None = option_default(
-        "--claims FILE", "TOML file with authors, paper, licence, family, order and notes.", WHAT
+    claims: Path | None = _what_to_run(
+        "--claims FILE", "TOML file with authors, paper, licence, family, order and notes."
     ),
     out_file: Path | None = option_default("--out FILE", "Submission to write.", OUTPUT),
 ) -> None:
@@ -101,7 +94,7 @@ def _read_claims(path: Path | None) -> dict[str, Any]:
 
 
 def board(
-    folder: Annotated[Path, typer.Argument(help="Folder with submissions.")],
+    folder: Path = argument("Folder with submissions."),
     to: Path = option_default("--out FOLDER", "Folder of the site.", default=Path("board")),
     reruns: Path | None = option_default(
         "--reruns FOLDER", "Submissions measured again; those that agree are verified."

@@ -84,12 +84,11 @@ def list_profiles(steps: int) -> list[Row]:
             f"{LONGEST_PROFILE}, such as --profile 10"
         )
     grid = karras(steps, 0.002, 80.0)
-    return [
-        {"name": name, "profile": _profile(_make_or_class(name), grid)} for name in samplers.names()
-    ]
+    return [{"name": name, "profile": _profile(name, grid)} for name in samplers.names()]
 
 
-def _profile(sampler: Any, grid: Grid) -> str | None:
+def _profile(name: str, grid: Grid) -> str | None:
+    sampler = _make_or_class(name)
     if isinstance(sampler, type):
         return None
     if hasattr(sampler, "profile"):
@@ -126,22 +125,20 @@ def list_models() -> list[Row]:
 
     Plugins' models are named ``prefix:name``. The plugins are not imported.
     """
-    rows = []
-    for name in (*model_names(), "perturbed:gmm-2d"):
-        model = make_model(name)
-        reference = model.reference()
-        rows.append(
-            {
-                "name": name,
-                "event": list(model.event),
-                "classes": model.classes,
-                "sigma_min": model.sigma_min,
-                "sigma_max": model.sigma_max,
-                "features": reference.extractor.identity if reference else None,
-                "identity": model.identity,
-                "origin": "built in",
-            }
-        )
+    models = ((name, make_model(name)) for name in (*model_names(), "perturbed:gmm-2d"))
+    rows = [
+        {
+            "name": name,
+            "event": list(model.event),
+            "classes": model.classes,
+            "sigma_min": model.sigma_min,
+            "sigma_max": model.sigma_max,
+            "features": known.extractor.identity if (known := model.reference()) else None,
+            "identity": model.identity,
+            "origin": "built in",
+        }
+        for name, model in models
+    ]
     unknown = dict.fromkeys(rows[0])
     return rows + [
         unknown | {"name": f"{scheme}:…", "origin": origin}
@@ -179,20 +176,17 @@ def list_metrics() -> list[Row]:
 
 def list_suites() -> list[Row]:
     """Return a row per built-in suite."""
-    rows = []
-    for name in built_in_suite_files():
-        suite = load_suite(name)
-        models = [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models]
-        rows.append(
-            {
-                "name": name,
-                "models": models,
-                "samplers": len(suite.samplers),
-                "samples": suite.samples,
-                "description": suite.description,
-            }
-        )
-    return rows
+    suites = {name: load_suite(name) for name in built_in_suite_files()}
+    return [
+        {
+            "name": name,
+            "models": [m.name if isinstance(m.name, str) else m.name["name"] for m in suite.models],
+            "samplers": len(suite.samplers),
+            "samples": suite.samples,
+            "description": suite.description,
+        }
+        for name, suite in suites.items()
+    ]
 
 
 def list_families() -> list[Row]:

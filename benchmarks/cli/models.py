@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import typer
 
 from .common.console import announce, err, print_json, print_rows, say, say_next
-from .common.options import DEVICES, DeviceOption, Json, check_choice, option, option_default
+from .common.options import (
+    DEVICES,
+    DeviceOption,
+    Json,
+    argument,
+    check_choice,
+    option,
+    option_default,
+)
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
     from ..conformance.models import Checked
-    from ..conformance.models.fit import Fit
 
 EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
 SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
@@ -28,13 +34,10 @@ OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", 
 
 
 def check_model(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with "
-            "?setting=value&… if needed."
-        ),
-    ],
+    model: str = argument(
+        "A name, file.py:factory, or a checkpoint: PATH or FAMILY:PATH, with ?setting=value&… if "
+        "needed."
+    ),
     images: str | None = option_default(
         "--images PATH",
         "Clean images like the training data: a folder, .npy, .npz or data set. A latent model "
@@ -149,24 +152,23 @@ def _print_checks(result: Checked) -> None:
     words = {True: "passed", False: "FAILED", None: "not decided"}
     for check in result.checks:
         say(f"  {words[check.passed]}  {check.name}: {check.said}")
-    if result.fit is not None:
-        rows = [
-            {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
-            for s, e, d, q in _levels_of_fit(result.fit)
-        ]
-        print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
+    columns = {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "defect_se": "±"}
+    formats = {"sigma": ".3g", "error": ".3g", "defect": "+.3f", "defect_se": ".3f"}
+    if levels := _levels_of_fit(result):
+        rows = [{key: format(level[key], of) for key, of in formats.items()} for level in levels]
+        print_rows(rows, columns)
     say(f"Verdict: {result.verdict_in_words}.")
 
 
-def _levels_of_fit(fit: Fit) -> Iterator[tuple[float, ...]]:
-    """Yield (level, error, defect, standard error of defect) by level; E[x0 | x] has defect 0."""
-    columns = (fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se)
-    return zip(*(column.tolist() for column in columns), strict=True)
+def _levels_of_fit(result: Checked) -> list[dict[str, float]]:
+    if (fit := result.fit) is None:
+        return []
+    names = ("sigma", "error", "defect", "defect_se")
+    columns = zip(fit.levels, fit.errors.mean(1), fit.defect, fit.defect_se, strict=True)
+    return [dict(zip(names, map(float, level), strict=True)) for level in columns]
 
 
 def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
-    names = ("sigma", "error", "defect", "defect_se")
-    levels = [] if result.fit is None else _levels_of_fit(result.fit)
     return {
         "verdict": result.verdict,
         "passed": result.passed,
@@ -178,16 +180,13 @@ def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
         "images": result.images,
         "checks": [vars(check) for check in result.checks],
         "candidates": list(result.candidates),
-        "levels": [dict(zip(names, level, strict=True)) for level in levels],
+        "levels": _levels_of_fit(result),
     }
 
 
 def convert(
-    model: Annotated[
-        str,
-        typer.Argument(help="PATH or FAMILY:PATH, with ?setting=value&… if needed."),
-    ],
-    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    model: str = argument("PATH or FAMILY:PATH, with ?setting=value&… if needed."),
+    out: Path = argument("New or empty folder."),
 ) -> None:
     """Convert a checkpoint to safetensors with a card.
 
@@ -204,14 +203,11 @@ def convert(
 
 
 def reference(
-    data: Annotated[
-        str,
-        typer.Argument(help="Real samples: a folder of images, .npy, .npz or a data set."),
-    ],
-    extractor: Annotated[
-        str, option("--extractor NAME", "Feature space (see samplerbench list extractors).")
-    ],
-    out: Annotated[Path, option("--out FILE", ".npz file to write.")],
+    data: str = argument("Real samples: a folder of images, .npy, .npz or a data set."),
+    extractor: str = option(
+        "--extractor NAME", "Feature space (see samplerbench list extractors)."
+    ),
+    out: Path = option("--out FILE", ".npz file to write."),
     model: str | None = option_default(
         "--model MODEL",
         "Model of these data; gives shape and range if they are not 8-bit images.",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
+from ...results.text import format_number
+from ...results.values import rows_as_dicts
 from .common import executor_options as executors
 from .common.console import (
     announce,
@@ -146,13 +148,15 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     say(f"Suite {resolved.name}: {len(cells)} cells")
     for row in rows:
         note = f" ({row.adaptive} adaptive, guessed)" if row.adaptive else ""
-        times = (
-            duration_in_words(seconds) for seconds in (row.seconds, row.references, row.scoring)
-        )
+        times = map(duration_in_words, (row.seconds, row.references, row.scoring))
         table.add_row(row.model, f"{row.cells}{note}", f"{row.evaluations:,.0f}", *times)
     out.print(table)
     folder = options.out_dir or default_run_folder(resolved)
-    if done := _done_part_in_words(folder, {cell.key for cell in cells}):
+    if (folder / "parts").is_dir():
+        from ...results.result_table import load
+
+        count = load(folder).ok.frame["cell"].isin([cell.key for cell in cells]).sum()
+        done = f"{count} of these cells have results in {folder}; run goes on from there."
         out.print(done, markup=False)
     sampling, solving = sum(row.seconds for row in rows), sum(row.references for row in rows)
     scoring, times = sum(row.scoring for row in rows), resolved.timing
@@ -217,16 +221,6 @@ def samples(
         raise typer.Exit(1)
 
 
-def _done_part_in_words(folder: Path, cells: set[str]) -> str:
-    """Return a sentence on the cells with results; "" if there is no run directory."""
-    from ...results.result_table import load
-
-    if not (folder / "parts").is_dir():
-        return ""
-    count = load(folder).ok.frame["cell"].isin([*cells]).sum()
-    return f"{count} of these cells have results in {folder}; run goes on from there."
-
-
 def print_verdicts(analyses: InterimAnalyses) -> None:
     """Print the rows of the interim analyses with their verdicts, and what the verdicts mean."""
     from ...results.comparison.significance import LEVEL
@@ -237,14 +231,10 @@ def print_verdicts(analyses: InterimAnalyses) -> None:
     columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
     columns |= {} if analyses.until.baseline is None else {"interval": "Δ [95 %]"}
     print_rows(rows, columns | {"verdict": "verdict"})
-    counts = Counter(row["verdict"] for row in rows)
-    say(
-        f"{analyses.number} looks at {analyses.until.column}: "
-        f"{counts_in_words(dict(counts.most_common()))}."
-    )
-    for reason, n in Counter(
-        row["reason"] for row in rows if row["reason"] and row["verdict"] in UNDECIDED
-    ).items():
+    counts = dict(Counter(row["verdict"] for row in rows).most_common())
+    say(f"{analyses.number} looks at {analyses.until.column}: {counts_in_words(counts)}.")
+    undecided = [row for row in rows if row["verdict"] in UNDECIDED and row["reason"]]
+    for reason, n in Counter(row["reason"] for row in undecided).items():
         say(f"{n} without a decision: {reason}.")
     if analyses.until.baseline is not None:
         say(
@@ -256,8 +246,6 @@ def print_verdicts(analyses: InterimAnalyses) -> None:
 
 def _format_difference(row: dict[str, Any]) -> str:
     """Return a row's difference as ``Δ [low, high]`` with two digits; "" without an interval."""
-    from ...results.text import format_number
-
     if row.get("low") is None:
         return ""
     value, low, high = (format_number(row[key], 2) for key in ("difference", "low", "high"))
@@ -269,16 +257,12 @@ def print_failed_cells(table: ResultTable, cells: Collection[str], folder: Path)
 
     Returns the exit code: 1 if there are cells and none of them is ok, else 0.
     """
-    from ...results.values import rows_as_dicts
-
     rows = [row for row in rows_as_dicts(table.frame) if row["cell"] in cells]
     bad = [row for row in rows if row["status"] != "ok"]
     if not bad:
         return 0
-    counts = Counter(str(row["status"]) for row in bad)
-    say(
-        f"{len(bad)} of {len(rows)} cells are not ok ({counts_in_words(counts)}); "
-        f"{shlex.join(['samplerbench', 'status', str(folder)])} says why."
-    )
+    words = counts_in_words(Counter(str(row["status"]) for row in bad))
+    command = shlex.join(["samplerbench", "status", str(folder)])
+    say(f"{len(bad)} of {len(rows)} cells are not ok ({words}); {command} says why.")
     print_alike(map(state_name_reason, bad), 6, "status prints them")
     return int(len(bad) == len(rows))

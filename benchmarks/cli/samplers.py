@@ -10,7 +10,16 @@ import typer
 
 from ...results.text import name_hint
 from .common.console import err, format_value, out, print_json, print_rows, say, say_next
-from .common.options import Json, PeersPath, Plugins, flag, load_plugins, option, option_default
+from .common.options import (
+    Json,
+    PeersPath,
+    Plugins,
+    argument,
+    flag,
+    load_plugins,
+    option,
+    option_default,
+)
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
@@ -24,9 +33,7 @@ PackageFolder = Annotated[Path, option("--out FOLDER", "Parent folder of the pac
 
 
 def check(
-    sampler: Annotated[
-        list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
-    ] = None,
+    sampler: list[str] | None = argument("Samplers, e.g. heun or 'ddim(eta=0.5)'.", None),
     everything: bool = flag("--all", "Check every registered sampler."),
     write: Path | None = option_default(
         "--write FILE", "Also write the measurements to this JSON file."
@@ -110,12 +117,9 @@ def _print_failures(results: list[Conformance]) -> None:
 
 
 def list_command(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="samplers, schedules, models, families, extractors, metrics, suites or peers."
-        ),
-    ],
+    kind: str = argument(
+        "samplers, schedules, models, families, extractors, metrics, suites or peers."
+    ),
     profile: int | None = option_default("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = option_default(
         "--translate LIBRARY",
@@ -163,10 +167,9 @@ def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[
 
 
 def export(
-    sigmas: Annotated[
-        str | None,
-        typer.Argument(help="Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'."),
-    ] = None,
+    sigmas: str | None = argument(
+        "Noise levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.", None
+    ),
     to: str = option_default(
         "--to LIBRARY",
         "diffusers or k-diffusion; with --sampler also comfyui, comfyui-node or python.",
@@ -215,7 +218,7 @@ def export(
 
 
 def new_solver(
-    name: Annotated[str, typer.Argument(help="Name of the sampler, e.g. my_solver.")],
+    name: str = argument("Name of the sampler, e.g. my_solver."),
     folder: PackageFolder = Path(),
 ) -> None:
     """Write a package with a working sampler and its test."""
@@ -223,7 +226,7 @@ def new_solver(
 
 
 def new_metric(
-    name: Annotated[str, typer.Argument(help="Name of the metric and its column, e.g. my_metric.")],
+    name: str = argument("Name of the metric and its column, e.g. my_metric."),
     folder: PackageFolder = Path(),
 ) -> None:
     """Write a package with a working metric and its test."""
@@ -240,9 +243,7 @@ def _new_package(kind: Kind, name: str, folder: Path) -> None:
         say(f"  {line}")
 
 
-def cite(
-    sampler: Annotated[list[str], typer.Argument(help="Samplers.")], plugin: Plugins = None
-) -> None:
+def cite(sampler: list[str] = argument("Samplers."), plugin: Plugins = None) -> None:
     """Print the BibTeX entries of samplers."""
     from ... import samplers
 

@@ -156,11 +156,10 @@ def advise(
 
 
 def tune(
-    model: Annotated[str, option("--model MODEL", "Model to tune on.")],
-    sampler: Annotated[
-        list[str],
-        option("--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."),
-    ],
+    model: str = option("--model MODEL", "Model to tune on."),
+    sampler: list[str] = option(
+        "--sampler SAMPLER", "Sampler to tune, e.g. 'ddim(eta=0.0)' (repeatable)."
+    ),
     nfe: NfeOption = None,
     steps: StepsOption = None,
     file: Path = option_default(
@@ -270,11 +269,10 @@ def _print_tuned(entries: list[TunedEntry], objective: str, test_latents: int, o
         "teacher: how far endpoints moved when its steps were last doubled, relative to the "
         "smallest rms error that they measure"
     )
-    if coarse := dict.fromkeys(
-        entry.subject.sampler for entry in entries if entry.largest_resolution_share > RESOLVED
-    ):
+    coarse = [entry for entry in entries if entry.largest_resolution_share > RESOLVED]
+    if names := ", ".join(dict.fromkeys(entry.subject.sampler for entry in coarse)):
         say(
-            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {', '.join(coarse)}. "
+            f"Endpoints are less accurate than {RESOLVED:.0%} of the error of {names}. "
             "Rounding or the limit on steps was reached first."
         )
 
@@ -285,6 +283,7 @@ def _printed_row(entry: TunedEntry) -> dict[str, Any]:
     def errors(scores: TuningScores) -> str:
         return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
 
+    share = entry.largest_resolution_share
     return {
         "sampler": entry.subject.sampler,
         "NFE": entry.nfe,
@@ -293,8 +292,6 @@ def _printed_row(entry: TunedEntry) -> dict[str, Any]:
         **({"loss": errors(entry.loss_test)} if entry.loss_test else {}),
         "gap": f"{entry.gap:+.0%}",
         "elsewhere": errors(entry.elsewhere.scores),
-        "teacher": f"{entry.largest_resolution_share:.2%}"
-        if entry.largest_resolution_share
-        else "exact",
+        "teacher": f"{share:.2%}" if share else "exact",
         "s": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
     }

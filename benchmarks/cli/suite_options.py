@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .common.console import err, say
@@ -33,45 +34,46 @@ if TYPE_CHECKING:
     from ..suites.suite import Suite
 
 
+_what_to_run = partial(option_default, panel=WHAT)
+_statistics = partial(option_default, panel=STATISTICS)
+_execution = partial(option_default, panel=EXECUTION)
+
+
 @dataclass(frozen=True)
 class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    models: list[str] | None = option_default(
-        "--model MODEL", "Replace the suite's models (repeatable).", WHAT
+    models: list[str] | None = _what_to_run(
+        "--model MODEL", "Replace the suite's models (repeatable)."
     )
-    samplers: list[str] | None = option_default(
-        "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable).", WHAT
+    samplers: list[str] | None = _what_to_run(
+        "--sampler SAMPLER", "Replace the samplers, e.g. 'ddim(eta=0.5)' (repeatable)."
     )
-    schedules: list[str] | None = option_default(
-        "--schedule SCHEDULE", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
+    schedules: list[str] | None = _what_to_run(
+        "--schedule SCHEDULE", "Replace the schedules, e.g. 'karras(rho=5)'."
     )
     steps: StepsOption = None
     nfe: NfeOption = None
-    start: list[str] | None = option_default(
-        "--start NAME", f"Initial state: {', '.join(STARTS)} (repeatable).", STATISTICS
+    start: list[str] | None = _statistics(
+        "--start NAME", f"Initial state: {', '.join(STARTS)} (repeatable)."
     )
-    noise: str | None = option_default(
-        "--noise NAME", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
+    noise: str | None = _statistics(
+        "--noise NAME", f"Noise of stochastic samplers: {' or '.join(NOISES)}."
     )
-    samples: int | None = option_default("--samples N", "Samples per cell.", WHAT, min=2, max=MOST)
-    seed: int | None = option_default(
-        "--seed N", "Random seed.", STATISTICS, min=0, max=LARGEST_SEED
-    )
-    batch_size: int | None = option_default(
-        "--batch-size N", "Samples per batch.", EXECUTION, min=1, max=MOST
-    )
+    samples: int | None = _what_to_run("--samples N", "Samples per cell.", min=2, max=MOST)
+    seed: int | None = _statistics("--seed N", "Random seed.", min=0, max=LARGEST_SEED)
+    batch_size: int | None = _execution("--batch-size N", "Samples per batch.", min=1, max=MOST)
     device: DeviceOption = "auto"
-    dtype: str | None = option_default(
-        "--dtype NAME", "Precision of the state: float32, float64, bfloat16, float16.", EXECUTION
+    dtype: str | None = _execution(
+        "--dtype NAME", "Precision of the state: float32, float64, bfloat16, float16."
     )
-    network_dtype: list[str] | None = option_default(
-        "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable).", EXECUTION
+    network_dtype: list[str] | None = _execution(
+        "--network-dtype NAME", "Precision of the network, e.g. bfloat16 (repeatable)."
     )
     threads: ThreadsOption = None
-    timing: bool | None = option_default(
-        "--timing/--no-timing", "Time the cells after sampling (default: as the suite says).", WHAT
+    timing: bool | None = _what_to_run(
+        "--timing/--no-timing", "Time the cells after sampling (default: as the suite says)."
     )
     timing_minutes: float | None = option_default(
         "--timing-minutes MINUTES",
@@ -79,16 +81,14 @@ class SuiteOptions:
         TIMING,
         min=0.01,
     )
-    extractor: str | None = option_default(
+    extractor: str | None = _statistics(
         "--extractor NAME",
         "Feature space: card, card:32, pixels, file.py:factory, or another of "
         "`samplerbench list extractors`.",
-        STATISTICS,
     )
-    reference: str | None = option_default(
+    reference: str | None = _statistics(
         "--reference --real PATH",
         "For --extractor: real samples (folder or array), or a file of their statistics.",
-        STATISTICS,
     )
     compiled: bool = flag("--compile", "Compile the network with torch.compile.", EXECUTION)
     cuda_graph: bool = flag(
@@ -102,43 +102,34 @@ class SuiteOptions:
         "Add samples until each difference to the baseline is decided.",
         STATISTICS,
     )
-    target_se: float | None = option_default(
-        "--target-se NUMBER", "Add samples until the standard error is this small.", STATISTICS
+    target_se: float | None = _statistics(
+        "--target-se NUMBER", "Add samples until the standard error is this small."
     )
-    baseline: str | None = option_default(
-        "--baseline SAMPLER", "Sampler to compare with (default: the suite's first).", STATISTICS
+    baseline: str | None = _statistics(
+        "--baseline SAMPLER", "Sampler to compare with (default: the suite's first)."
     )
-    metric: str | None = option_default(
-        "--metric COLUMN",
-        "Metric for --until-decided and --target-se (default: fd_conv).",
-        STATISTICS,
+    metric: str | None = _statistics(
+        "--metric COLUMN", "Metric for --until-decided and --target-se (default: fd_conv)."
     )
-    margin: str | None = option_default(
-        "--margin SHARE", "Equivalence margin, relative to the baseline (1%).", STATISTICS
+    margin: str | None = _statistics(
+        "--margin SHARE", "Equivalence margin, relative to the baseline (1%)."
     )
-    max_samples: int | None = option_default(
-        "--max-samples N",
-        "Upper limit on samples per cell (default: 16 times --samples).",
-        STATISTICS,
+    max_samples: int | None = _statistics(
+        "--max-samples N", "Upper limit on samples per cell (default: 16 times --samples)."
     )
-    reference_samples: int | None = option_default(
+    reference_samples: int | None = _statistics(
         "--reference-samples N",
         "Samples to compare with their converged endpoints (rmse). Fewer are faster.",
-        STATISTICS,
     )
-    converged_samples: int | None = option_default(
-        "--converged-samples N",
-        "Converged samples for fd_conv, if the model's card has none.",
-        STATISTICS,
+    converged_samples: int | None = _statistics(
+        "--converged-samples N", "Converged samples for fd_conv, if the model's card has none."
     )
     path_curvature: bool = flag(
         "--path-curvature", "Also measure the curvature of each model's paths.", STATISTICS
     )
-    part: str = option_default(
-        "--part NAME", "Suite sb-2026: part, such as 2026.", STATISTICS, "public"
-    )
-    beacon: str = option_default(
-        "--beacon HEX", "Suite sb-2026: value that draws the part.", STATISTICS, ""
+    part: str = _statistics("--part NAME", "Suite sb-2026: part, such as 2026.", default="public")
+    beacon: str = _statistics(
+        "--beacon HEX", "Suite sb-2026: value that draws the part.", default=""
     )
 
 

@@ -32,11 +32,10 @@ def run_app(app: Typer) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("SAMPLERBENCH_TRACEBACK"):
             raise
-        return _print_refusal(
-            f"{error.strerror}: {error.filename}; {_remedy_for_file(error)}"
-            if isinstance(error, OSError) and error.filename
-            else str(error)
-        )
+        sentence = str(error)
+        if isinstance(error, OSError) and error.filename:
+            sentence = f"{error.strerror}: {error.filename}; {_remedy_for_file(error)}"
+        return _print_refusal(sentence)
     except (Abort, KeyboardInterrupt):
         return KILLED
     except Exception as error:
@@ -213,7 +212,7 @@ def add_installed_commands(app: Typer) -> None:
     signature. ``EXAMPLES`` of the function's module end the command's help. A command that cannot
     be loaded, or whose name is taken, causes a warning. A hidden command only says how to install its study.
     """
-    missing, log = set(STUDIES), logging.getLogger("samplerbench")
+    log = logging.getLogger("samplerbench")
     taken = {str(command.name): "samplerbench itself" for command in app.registered_commands}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         if entry.name in taken:
@@ -234,10 +233,8 @@ def add_installed_commands(app: Typer) -> None:
             rich_help_panel=MACHINE if entry.name in STUDIES else "Installed commands",
         )(command)
         taken[entry.name] = entry.value
-        missing.discard(entry.name)
-    for name in missing:
-        anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-        anything |= {"help_option_names": []}
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    for name in set(STUDIES) - taken.keys():
         app.command(name, hidden=True, context_settings=anything)(_explain_missing)
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...results.text import format_number
+from ...results.values import number, rows_as_dicts
 from .common.console import out, print_rows, say, say_next
-from .common.options import check_choice, flag, option_default
+from .common.options import argument, check_choice, flag, option_default
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -18,7 +20,7 @@ Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
+    folders: list[Path] = argument("One or more run directories."),
     to: Path | None = option_default("--out FILE", "HTML file to write."),
     baseline: str | None = option_default("--baseline SAMPLER", "Sampler to compare with (euler)."),
 ) -> None:
@@ -130,7 +132,7 @@ def rankable_columns(table: Any) -> list[str]:
 
 
 def figures(
-    run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
+    run: Path = argument("Run directory, or a folder with its table.csv."),
     out: Path | None = option_default("--out FOLDER", "Folder to write (RUN/figures)."),
     formats: str = option_default(
         "--format NAME,…", "Formats: svg, png, pdf.", default="svg,png,pdf"
@@ -176,8 +178,6 @@ def _split_words(words: str) -> list[str]:
 def print_headline(table: ResultTable) -> None:
     """Print each sampler's evaluations until ``fd_conv`` is below its sampling noise."""
     from ...results.comparison.headline import headline_table
-    from ...results.text import format_number
-    from ...results.values import rows_as_dicts
 
     headlines = headline_table(table)
     if headlines.empty:
@@ -207,7 +207,6 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     from ...results.printed_values import BELOW_NOTE, value_with_bounds
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import KEY, curvature_lines
-    from ...results.values import number, rows_as_dicts
 
     whole = dominated_from(table)
     parts = error_decomposition(table, about.get("start_errors"))
@@ -241,8 +240,6 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
     If ``whole`` is empty, it says that samples are too few, or is "" if not ``measured``.
     """
-    from ...results.text import format_number
-
     if not len(whole):
         few = "There are too few converged samples to see where the model's own error dominates."
         return few if measured else ""
@@ -257,7 +254,6 @@ def _dominance_in_words(whole: Any, *, measured: bool) -> str:
 
 def _error_cells(row: dict[str, Any]) -> dict[str, str]:
     from ...results.printed_values import printed_value
-    from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else format_number(printed_value(name, row[name]), digits)

@@ -56,11 +56,8 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
     for to_zero, n in product((True, False), COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), RecordingDenoiser(Rational())
         draw_samples(sampler, recorder, grid, torch.arange(BATCH))
-        calls, counted, declared = (
-            len(recorder.outputs),
-            recorder.row_count / BATCH,
-            sampler.nfe(grid),
-        )
+        calls, counted = len(recorder.outputs), recorder.row_count / BATCH
+        declared = sampler.nfe(grid)
         row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
         data.append({**row, "calls": calls})
         sequential = isinstance(sampler, GridSampler) and calls != declared
@@ -91,10 +88,10 @@ def check_finite(sampler: Sampler) -> Iterator[Check]:
             name, n = str(dtype).removeprefix("torch."), len(grid)
             reason = f"{n} steps to {grid.sigma[-1]:g} in {name}: {reason}"
             failed.append({"steps": n, "to_zero": grid.to_zero, "dtype": name, "reason": reason})
-    counts = f"{', '.join(map(str, steps))} steps, to 0 and to sigma_min, float32 and float64"
     if failed:
         yield Check("finite", False, failed[0]["reason"], {"failed": failed})
     else:
+        counts = f"{', '.join(map(str, steps))} steps, to 0 and to sigma_min, float32 and float64"
         yield Check("finite", True, counts)
 
 
@@ -167,14 +164,13 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 offs = [abs(part.a + math.fsum(part.b) - 1) for part in parts]
                 worst = float(np.max([worst, *offs]))  # max would drop a NaN
                 continue
-            entries, at_hand = len(row.b) - 1, min(i, sampler.history)
+            entries, at_hand, fault = len(row.b) - 1, min(i, sampler.history), ""
             if entries > at_hand:
-                detail = f"row {i} reads {entries} entries of earlier steps, of {at_hand}"
-                yield Check("algebra", False, detail)
-                return
-            if row.sigma != grid.sigma[i]:
-                detail = f"row {i} evaluates at sigma = {row.sigma:.4g}, and its step begins at {grid.sigma[i]:.4g}"
-                yield Check("algebra", False, detail)
+                fault = f"row {i} reads {entries} entries of earlier steps, of {at_hand}"
+            elif row.sigma != grid.sigma[i]:
+                fault = f"row {i} evaluates at sigma = {row.sigma:.4g}, and its step begins at {grid.sigma[i]:.4g}"
+            if fault:
+                yield Check("algebra", False, fault)
                 return
             weights = (b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(row.b))
             total = row.a + math.fsum(weights)
@@ -195,22 +191,21 @@ def _registered_twin(sampler: Sampler) -> str:
     """Return the name of a built-in sampler with the same coefficients; "" if there is none."""
     grids = [karras(7, *RANGE, to_zero=to_zero) for to_zero in (True, False)]
 
-    def weights(of: Sampler) -> list[float] | None:
+    def weights(of: Sampler) -> list[float]:
         if any(why_not_tabulable(of, grid) for grid in grids):
-            return None
+            return []
         rows = [row for grid in grids for row in tabulate(of, grid)]
         return [w for row in rows for w in (row.a, *row.b, *[0.0] * (7 - len(row.b)))]
 
-    mine = weights(sampler)
-    if mine is None:
+    if not (mine := weights(sampler)):
         return ""
-    others = sorted(set(names()) - {sampler.name})  # those of plugins may be broken
-    for other in (
-        make(name) for name in others if get(name).__module__.startswith("samplerbench.")
-    ):
-        its = None if other.same_as else weights(other)
+    for name in sorted(set(names()) - {sampler.name}):
+        cls = get(name)
+        if cls.same_as or not cls.__module__.startswith("samplerbench."):  # plugins may be broken
+            continue
+        its = weights(make(name))
         if its and np.allclose(mine, its, rtol=1e-9, atol=CLOSE):
-            return other.name
+            return name
     return ""
 
 

@@ -99,7 +99,6 @@ def exception_in_words(error: BaseException) -> str:
 
 
 def _is_sampler_code(file: Path) -> bool:
-    """Return True if a file may contain the checked sampler's code."""
     loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     library = "site-packages" in file.parts or file.name.startswith("<")
     return not (loop or library or file.parent == _OURS)

@@ -123,8 +123,8 @@ def _explain_start(found: Findings) -> Iterator[str]:
         )
 
 
-def _explain_end_at_zero(found: Findings) -> Iterator[str]:
-    """Yield a cause if only grids that end at 0 fail."""
+def _explain_part_of_runs(found: Findings) -> Iterator[str]:
+    """Yield a cause if only grids to 0, only float32, or only grids of one or two steps fail."""
     failed = found.faults("finite")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     if only_zero or (found.passed("order") and found.passed("to zero") is False):
@@ -132,12 +132,7 @@ def _explain_end_at_zero(found: Findings) -> Iterator[str]:
             "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last step, which is "
             "one evaluation, x <- d"
         )
-
-
-def _explain_float32_or_short_grids(found: Findings) -> Iterator[str]:
-    """Yield a cause if only float32 runs or grids of one or two steps fail."""
-    failed = found.faults("finite")
-    if all(entry["to_zero"] for entry in failed):
+    if only_zero or not failed:
         return
     if {entry["dtype"] for entry in failed} == {"float32"}:
         yield (
@@ -194,8 +189,7 @@ PATTERNS: tuple[Callable[[Findings], Iterator[str]], ...] = (
     _explain_nonlinearity,
     _explain_wrong_order,
     _explain_start,
-    _explain_end_at_zero,
-    _explain_float32_or_short_grids,
+    _explain_part_of_runs,
     _explain_row_sums,
     _explain_moments,
 )

@@ -114,14 +114,18 @@ def _searcher(
         )
     solver = make_teacher(name, teacher)
 
+    @torch.no_grad()
     def measure(model: Denoiser, device: str) -> dict[str, Any]:
-        costs = _measure_costs(model, solver, steps, latents, seed, device)
-        if not np.isfinite(costs["cost"]).all():
+        grid, states, bound, meter = run_teacher(model, solver, steps, latents, seed, device)
+        pairs = zip(states[:-1], grid.sigma, strict=False)
+        slopes = [(state - bound(state, level)) / level for state, level in pairs]
+        cost = euler_costs(states, slopes, grid.sigma)
+        if not np.isfinite(cost).all():
             raise ValueError(
                 f"{name}: the trajectories of {teacher} on model "
                 f"{model.name} are not finite; choose another teacher"
             )
-        return costs
+        return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
 
     def search(model: Denoiser, cache: Path | None, device: str) -> CheapestPathSearch:
         key = {"teacher": teacher, "teacher_steps": steps, "latents": latents}
@@ -166,17 +170,3 @@ def run_teacher(
     states = [x]
     integrate(teacher, bound, x, grid, NoNoise(), on_step=lambda _i, _s, y: states.append(y))
     return grid, states, bound, meter
-
-
-@torch.no_grad()
-def _measure_costs(
-    model: Denoiser, teacher: GridSampler, steps: int, latents: int, seed: int, device: str
-) -> dict[str, Any]:
-    """Return the fine grid's ``levels``, ``cost`` (:func:`.euler_costs`), and ``evaluations``."""
-    grid, states, bound, meter = run_teacher(model, teacher, steps, latents, seed, device)
-    slopes = [
-        (state - bound(state, level)) / level
-        for state, level in zip(states[:-1], grid.sigma, strict=False)
-    ]
-    cost = euler_costs(states, slopes, grid.sigma)
-    return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}

@@ -71,12 +71,11 @@ def warn_if_noise_hides_data(cells: Iterable[Cell], models: Mapping[str, Denoise
     """Log the warnings of :func:`warning_if_noise_hides_data`, once for each model and schedule."""
     warned = set()
     for cell in cells:
-        key = (cell.model, cell.schedule.label)
+        label = cell.schedule.label
+        key = (cell.model, label)
         if cell.grid is None or cell.skip or cell.sampler.own_grid or key in warned:
             continue
-        if warning := warning_if_noise_hides_data(
-            cell.grid, models[cell.model], cell.schedule.label
-        ):
+        if warning := warning_if_noise_hides_data(cell.grid, models[cell.model], label):
             warned.add(key)
             log.warning("%s", warning)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import CheapestPathSearch, staircase_costs
 from .cache import cached_result, search_key
 from .gits import Search, bind_latents
-
-if TYPE_CHECKING:
-    from ...models.mmse import MMSECurve
 
 _NODES = 65
 _SEED = 0
@@ -61,6 +58,27 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
             "optimal_kl needs fine_steps >= 2, samples >= 2 and end >= 0, got "
             f"{fine_steps}, {samples} and {end}"
         )
+    from ...models.mmse import MMSECurve, denoising_loss, exact_mmse, gammas  # few runs need it
+
+    @torch.no_grad()
+    def measure(model: Denoiser, device: str) -> dict[str, Any]:
+        gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
+        if isinstance(model, ExactModel):
+            curve = exact_mmse(model.to("cpu"), gamma, samples, _SEED)
+            evaluations = samples * _NODES
+        else:  # the denoising loss on samples that the network generates
+            bound, x, meter = bind_latents(model, samples, _SEED, device)
+            grid = karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max)
+            x0 = make(_TEACHER).sample(bound, x, grid, NoNoise())
+            curve = denoising_loss(bound.model, x0, gamma, seed=_SEED, labels=bound.labels)
+            evaluations = meter.rows
+        if not np.isfinite(curve.draws).all():
+            raise ValueError(
+                f"optimal_kl: the denoising loss of model {model.name} is not "
+                "finite; choose another schedule"
+            )
+        mmse = curve.falling_mean().tolist()
+        return {"gamma": gamma.tolist(), "mmse": mmse, "evaluations": evaluations}
 
     def search(model: Denoiser, cache: Path | None, device: str) -> CheapestPathSearch:
         if end >= model.sigma_max:
@@ -69,64 +87,20 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
                 f"{model.sigma_max:g} of model {model.name}"
             )
         key = {"samples": samples} | search_key(model, cache, device, _SEED, _VERSION)
-        stored = cached_result(
-            cache, "mmse", key, lambda: _measure_mmse_curve(model, samples, device)
-        )
-        from ...models.mmse import MMSECurve
-
+        stored = cached_result(cache, "mmse", key, lambda: measure(model, device))
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
-        levels, cost = _step_costs(curve, fine_steps, end, model.sigma_min, model.sigma_max)
-        return CheapestPathSearch(
-            levels, cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps"
-        )
+        stop = max(end, model.sigma_min)
+        below = (model.sigma_min,) if stop > model.sigma_min else ()
+        gamma = gammas(stop, model.sigma_max, fine_steps + 1 - len(below))
+        mmse = np.minimum.accumulate(curve.at(gamma)[0])
+        integral = np.array([0.0, *curve.integral(gamma[0], gamma[1:])[0]])
+        levels = (model.sigma_max, *(gamma[1:-1] ** -0.5).tolist(), stop)
+        cost = staircase_costs(levels, mmse, integral)
+        if below:
+            # only the step from the end leads to sigma_min, and it costs nothing
+            cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
+            cost[-2, -1] = 0.0
+        levels, evaluations = (*levels, *below), stored["evaluations"]
+        return CheapestPathSearch(levels, cost, 1.0, evaluations, "optimal_kl", "fine_steps")
 
     return search
-
-
-def _step_costs(
-    curve: MMSECurve, fine_steps: int, end: float, sigma_min: float, sigma_max: float
-) -> tuple[tuple[float, ...], np.ndarray]:
-    """Return the ``m`` levels of the fine grid, and costs ``(m, m)`` of steps between them."""
-    from ...models.mmse import gammas
-
-    stop = max(end, sigma_min)
-    below = (sigma_min,) if stop > sigma_min else ()
-    gamma = gammas(stop, sigma_max, fine_steps + 1 - len(below))
-    mmse = np.minimum.accumulate(curve.at(gamma)[0])
-    integral = np.array([0.0, *curve.integral(gamma[0], gamma[1:])[0]])
-    levels = (sigma_max, *(gamma[1:-1] ** -0.5).tolist(), stop)
-    cost = staircase_costs(levels, mmse, integral)
-    if below:
-        # only the step from the end leads to sigma_min, and it costs nothing
-        cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
-        cost[-2, -1] = 0.0
-    return (*levels, *below), cost
-
-
-@torch.no_grad()
-def _measure_mmse_curve(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """Return the minimum mean squared errors ``mmse`` at ``gamma`` = 1 / sigma²; ``evaluations``.
-
-    For a network, ``mmse`` is the denoising loss on samples that it generates.
-    """
-    from ...models.mmse import denoising_loss, exact_mmse, gammas
-
-    gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
-    if isinstance(model, ExactModel):
-        curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
-    else:
-        bound, x, meter = bind_latents(model, samples, _SEED, device)
-        grid = karras(_TEACHER_STEPS, model.sigma_min, model.sigma_max)
-        x0 = make(_TEACHER).sample(bound, x, grid, NoNoise())
-        curve = denoising_loss(bound.model, x0, gamma, seed=_SEED, labels=bound.labels)
-        evaluations = meter.rows
-    if not np.isfinite(curve.draws).all():
-        raise ValueError(
-            f"optimal_kl: the denoising loss of model {model.name} is not "
-            "finite; choose another schedule"
-        )
-    return {
-        "gamma": gamma.tolist(),
-        "mmse": curve.falling_mean().tolist(),
-        "evaluations": evaluations,
-    }

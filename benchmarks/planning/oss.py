@@ -108,6 +108,25 @@ def oss(
         raise ValueError(f"oss: solver {solver!r} {reason}; take another, such as dpmpp_2m")
     assert isinstance(student, GridSampler)
 
+    @torch.no_grad()
+    def measure(model: Denoiser, device: str) -> dict[str, Any]:
+        grid, states, bound, meter = run_teacher(model, guide, teacher_steps, latents, seed, device)
+        targets = torch.stack(states, 1)
+        if not targets.isfinite().all():
+            raise ValueError(
+                f"oss: the trajectories of {guide.name} on model {model.name} are not finite; "
+                "choose another teacher"
+            )
+        row_of = coefficients_by_step(student, grid.sigma[-1])
+        rows = torch.arange(latents, device=device).split(1)
+        copies = (bound.take(row.expand(teacher_steps)) for row in rows)
+        found = [
+            best_paths(same, own, grid.sigma, student, row_of, steps)
+            for same, own in zip(copies, targets, strict=True)
+        ]
+        paths = [median_path([own[k].path for own in found]) for k in range(steps)]
+        return {"levels": list(grid.sigma), "paths": paths, "evaluations": meter.rows}
+
     def search(model: Denoiser, cache: Path | None, device: str) -> OptimalSteps:
         key = {
             "solver": solver,
@@ -117,12 +136,7 @@ def oss(
             "latents": latents,
         }
         key |= search_key(model, cache, device, seed, _VERSION)
-        found = cached_result(
-            cache,
-            "oss",
-            key,
-            lambda: _search(model, student, steps, guide, teacher_steps, latents, seed, device),
-        )
+        found = cached_result(cache, "oss", key, lambda: measure(model, device))
         paths = tuple(map(tuple, found["paths"]))
         return OptimalSteps(tuple(found["levels"]), paths, found["evaluations"])
 
@@ -137,46 +151,14 @@ def why_not_searchable(solver: Any) -> str:
     if reason := why_not_tabulable(solver, grid):
         return reason
     rows = solver.plan(grid)
-    if any(
-        row.gain is not None or row.sigma != s for row, s in zip(rows, grid.sigma, strict=False)
-    ):
+    pairs = zip(rows, grid.sigma, strict=False)
+    if any(row.gain is not None or row.sigma != level for row, level in pairs):
         return "does not evaluate the network at the level of each step"
     row_of = coefficients_by_step(solver, grid.sigma[-2])
     early = range(_TRIAL_STEPS - 3)  # the last steps may have lower orders
     if any(rows[i] != row_of(grid.sigma[: i + 1], grid.sigma[i + 1]) for i in early):
         return "has coefficients that depend on the number of the step"
     return ""
-
-
-@torch.no_grad()
-def _search(
-    model: Denoiser,
-    solver: GridSampler,
-    steps: int,
-    teacher: GridSampler,
-    teacher_steps: int,
-    latents: int,
-    seed: int,
-    device: str,
-) -> dict[str, Any]:
-    """Return the fine grid's ``levels``, the median ``paths``, and ``evaluations``."""
-    grid, states, bound, meter = run_teacher(model, teacher, teacher_steps, latents, seed, device)
-    targets = torch.stack(states, 1)
-    if not targets.isfinite().all():
-        raise ValueError(
-            f"oss: the trajectories of {teacher.name} on model {model.name} are not finite; "
-            "choose another teacher"
-        )
-    row_of, rows = (
-        coefficients_by_step(solver, grid.sigma[-1]),
-        torch.arange(latents, device=device),
-    )
-    found = [
-        best_paths(bound.take(row.expand(teacher_steps)), own, grid.sigma, solver, row_of, steps)
-        for row, own in zip(rows.split(1), targets, strict=True)
-    ]
-    paths = [median_path([own[k].path for own in found]) for k in range(steps)]
-    return {"levels": list(grid.sigma), "paths": paths, "evaluations": meter.rows}
 
 
 def coefficients_by_step(solver: GridSampler, last: float) -> RowOf:
@@ -246,9 +228,8 @@ def best_paths(
             entry = compute_history_entry(states[i], image, rows[0].p, rows[0].q)
             terms = (entry, *students[i].past)
             moved = as_column([row.a for row in rows], targets) * states[i]
-            for weights, term in zip(
-                zip(*(row.b for row in rows), strict=True), terms, strict=False
-            ):
+            columns = zip(*(row.b for row in rows), strict=True)
+            for weights, term in zip(columns, terms, strict=False):
                 moved += as_column(list(weights), targets) * term
             error = (moved - targets[i + 1 :]).flatten(1).double().square().mean(1)
             nearer = error < least[i + 1 :]

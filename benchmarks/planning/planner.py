@@ -57,11 +57,8 @@ def plan(
     the suite cannot run on ``device``.
     """
     check_executions(suite.execution, device)
-    configured = [
-        configured_sampler
-        for spec in expand_fixed_grid_keyword(suite.samplers)
-        for configured_sampler in _samplers_of_spec(spec, suite.tolerances)
-    ]
+    specs = expand_fixed_grid_keyword(suite.samplers)
+    configured = [made for spec in specs for made in _samplers_of_spec(spec, suite.tolerances)]
     named = [make_schedule(spec) for spec in suite.schedules or ()]
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
@@ -77,9 +74,9 @@ def plan(
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
                 if not named:
                     suited = [s for s in own if s.name == default_schedule(model, sampler)]
-                for schedule, end in product(
-                    suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
-                ):
+                if sampler.adaptive or sampler.own_grid:
+                    suited = suited[:1]
+                for schedule, end in product(suited, suite.end):
                     begun = _check_start(start, schedule)
                     subject = PlannedModel(
                         name, model, references[name], device, begun, execution, pilot
@@ -110,24 +107,21 @@ def plan_cells_of_record(
     space of the row; None stands for the feature space of the present run.
     """
     try:
-        name = str(record["model"])
-        budget = (
-            {"nfe": (record["budget"],)}
-            if record.get("budget")
-            else {"steps": (record.get("steps") or 1,)}
-        )
-        axes = {
-            "start": (record["start"],),
+        name, start, budget = str(record["model"]), record["start"], record.get("budget")
+        axes: dict[str, Any] = {
+            "models": [name],
+            "samplers": ({"name": record["sampler"], **json.loads(str(record["params"]))},),
+            "schedules": suite.schedules if record["schedule"] == "own" else (record["schedule"],),
+            "nfe": (budget,) if budget else None,
+            "steps": None if budget else (record.get("steps") or 1,),
+            "start": (start,),
+            "sigma_start": record.get("sigma_start") if start == "gaussian" else None,
             "end": (record["end"],),
+            "noise": record.get("noise"),
             "execution": (record.get("execution") or "eager",),
         }
         axes |= {axis: record[axis] for axis in ("samples", "seed", "batch_size", "dtype")}
-        axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
-        sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
-        schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
-        axes |= {"models": [name], "samplers": (sampler,), "schedules": schedules}
-        request = suite.replaced(noise=record.get("noise"), **budget, **axes)
-        cells = plan(request, {name: models[name]}, references, device)
+        cells = plan(suite.replaced(**axes), {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError, OSError):
         # the sampler is not loaded, a schedule's file is gone, or the record was edited
@@ -170,14 +164,13 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
     """Return the start; if the schedule cannot begin at its level, with a reason to skip it."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
-    reason = (
-        f"schedule {schedule.label} begins where the model's scheduler does, not where start "
-        f"{start.name} ends; take another, such as --schedule karras"
-        if schedule.name == NATIVE
-        else f"schedule {schedule.label} was searched from sigma_max on, not from where "
-        f"start {start.name} ends"
-    )
-    return replace(start, sigma=start.sigma_max, skip=reason)
+    why = f"was searched from sigma_max on, not from where start {start.name} ends"
+    if schedule.name == NATIVE:
+        why = (
+            f"begins where the model's scheduler does, not where start {start.name} ends; take another, "
+            "such as --schedule karras"
+        )
+    return replace(start, sigma=start.sigma_max, skip=f"schedule {schedule.label} {why}")
 
 
 def _make_pilot(model: Denoiser, device: str) -> Pilot:
@@ -288,7 +281,6 @@ def _why_skipped(
     *,
     infinite: bool,
 ) -> str:
-    """Return the reason to skip a cell; "" if there is none."""
     if grid is None and infinite:
         return f"{sampler.name} needs two steps or more where the first is from an infinite level"
     if infinite and subject.execution != "eager":

@@ -84,8 +84,6 @@ class _Numbers(StrictTable):
 
 
 class _File(StrictTable):
-    """Content of a JSON file: the range of levels, and a table for each number of steps."""
-
     sigma_min: float
     sigma_max: float
     tables: tuple[_Numbers, ...]
@@ -102,16 +100,14 @@ def _read_json(path: Path) -> list[PublishedTable]:
         ) from None
     if not (file.tables and 0 <= file.sigma_min < file.sigma_max):
         raise ValueError(f"{path} must have tables, and 0 <= sigma_min < sigma_max")
-    tables = []
+    tables, ends = [], (file.sigma_min, file.sigma_max)
     for each in file.tables:
         steps, given = len(each.levels) - 1, each.network_levels
         check_table(str(path), file.sigma_max, steps, each.levels, each.coefficients, given)
         if given and each.coefficients is None:
             raise ValueError(f"{path} has network_levels without coefficients; give it both")
         table = table_of_numbers(each.coefficients, given)
-        tables.append(
-            PublishedTable(str(path), Grid(each.levels), table, file.sigma_min, file.sigma_max)
-        )
+        tables.append(PublishedTable(str(path), Grid(each.levels), table, *ends))
     return tables
 
 
@@ -213,13 +209,12 @@ def _read_neural_solver(path: Path, part: str, sigma_max: float) -> list[Publish
             for target in node.targets
             if isinstance(target, ast.Name) and target.id.startswith(tuple(_NEURAL_SOLVERS))
         }
-        if not named or (part and part not in named) or (not part and len(named) > 1):
-            choice = (
-                f"choose one with part=…: {', '.join(named)}" if named else "give ns_sampling.py"
-            )
+        chosen = [name for name in named if part in ("", name)]
+        if len(chosen) != 1:
             what = f"no dictionary {part!r}" if part else "no or several dictionaries of tables"
-            raise ValueError(f"{what}; {choice}")
-        name = part or next(iter(named))
+            choice = f"choose one with part=…: {', '.join(named)}"
+            raise ValueError(f"{what}; {choice if named else 'give ns_sampling.py'}")
+        name = chosen[0]
         read = _NEURAL_SOLVERS[name.partition("_")[0]]
         tables = []
         for numbers in _literal(named[name]).values():

@@ -55,11 +55,8 @@ def tuning_hint(
             *(options if whole else levels),
             ("--out", missing.file),
         ]
-        words = [
-            *(word for axis in axes for word in axis),
-            *plugin_arguments(list(samplers.values())),
-        ]
-        commands.append(shlex.join(["samplerbench", "tune", *words]))
+        words = ["samplerbench", "tune", *(word for axis in axes for word in axis)]
+        commands.append(shlex.join(words + plugin_arguments(list(samplers.values()))))
     if not commands:
         return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
     return f"make it with: {' && '.join(commands)}"
@@ -77,15 +74,14 @@ def plugin_arguments(made: Sequence[Any]) -> list[str]:
     """Return the options ``--plugin`` and ``--peers-path`` that load these samplers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
-    return [word for file in files for word in ("--plugin", file)] + (
-        [] if clones is None else ["--peers-path", str(clones)]
-    )
+    words = [word for file in files for word in ("--plugin", file)]
+    return words if clones is None else [*words, "--peers-path", str(clones)]
 
 
 def _tuning_options(entries: Sequence[TunedEntry], subject: NamedModel) -> list[tuple[str, str]]:
-    own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []
+    own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     last = (own or entries)[-1]
     setting = last.setting
     return [

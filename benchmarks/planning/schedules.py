@@ -224,9 +224,8 @@ def read_levels(text: str) -> tuple[float, ...]:
     schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
         numbers = tuple(float(part) for part in fields)
-        if schedule is not None and not (
-            schedule and len(numbers) == 3 and numbers[0].is_integer()
-        ):
+        is_whole = schedule and len(numbers) == 3 and numbers[0].is_integer()
+        if schedule is not None and not is_whole:
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
         raise ValueError(
@@ -258,14 +257,11 @@ def levels_of_schedule(
     euler, and is returned as None. Searches run on the CPU. Raises a ValueError for an unknown
     schedule or an invalid ``steps``.
     """
-    spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
-    chosen = make_schedule(spec).for_model(model).for_sampler(sampler or make("euler"))
+    solver = sampler or make("euler")
+    spec = default_schedule(model, solver) if schedule is None else schedule
+    chosen = make_schedule(spec).for_model(model).for_sampler(solver)
     grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
-    warning = (
-        ""
-        if sampler and sampler.own_grid
-        else warning_if_noise_hides_data(grid, model, chosen.label)
-    )
-    if warning:
+    warning = warning_if_noise_hides_data(grid, model, chosen.label)
+    if warning and not solver.own_grid:
         log.warning("%s", warning)
     return grid.sigma, sampler and chosen.sampler_at(sampler, steps)

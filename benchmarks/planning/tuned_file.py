@@ -198,20 +198,12 @@ class TunedEntry(_WithLoss):
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
-        steps, what = self.subject.steps, self.setting
-        check_table(
-            self.subject.sampler,
-            self.subject.sigma_max,
-            steps,
-            self.levels,
-            self.coefficients,
-            self.network_levels,
-        )
-        own = what.what == "grid" and "network-levels" not in what.also
+        key, what = self.subject, self.setting.what
+        numbers = (self.levels, self.coefficients, self.network_levels)
+        check_table(key.sampler, key.sigma_max, key.steps, *numbers)
+        own = what == "grid" and "network-levels" not in self.setting.also
         if (self.coefficients is None) != own:
-            raise ValueError(
-                f"{self.subject.sampler} has coefficients where {what.what} was tuned, or none"
-            )
+            raise ValueError(f"{key.sampler} has coefficients where {what} was tuned, or none")
         return self
 
     @property
@@ -256,8 +248,6 @@ class TunedEntry(_WithLoss):
 
 
 class _File(StrictTable):
-    """Content of the JSON file: its entries."""
-
     tuned: tuple[TunedEntry, ...]
 
 

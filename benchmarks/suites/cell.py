@@ -81,10 +81,8 @@ class Start:
         if self.gaussian is None:
             return x + mean
         shift = mean - means[:1]
-        return (
-            self.gaussian.flow((x - shift).flatten(1), self.sigma_max, self.sigma).reshape(x.shape)
-            + shift
-        )
+        moved = self.gaussian.flow((x - shift).flatten(1), self.sigma_max, self.sigma)
+        return moved.reshape(x.shape) + shift
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
@@ -99,10 +97,10 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
     moments = moments_of(model)
     if moments is None:
         reason = f"start {name} needs the data's mean and covariance, which model {model.name} does not know"
-        if math.prod(model.event) > LARGEST:
+        if (size := math.prod(model.event)) > LARGEST:
             reason = (
                 f"start {name} is for samples of at most {LARGEST:,} values, since it needs their covariance, and "
-                f"those of model {model.name} have {math.prod(model.event):,}"
+                f"those of model {model.name} have {size:,}"
             )
         return Start(name, top, top, skip=reason)
     means, cov = torch.from_numpy(moments[0]).reshape(-1, *model.event), moments[1]

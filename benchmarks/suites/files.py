@@ -132,10 +132,7 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     Links in the folder are allowed: the owner of the folder made them, and their targets are read as data.
     """
     folder = os.path.abspath(file.parent)
-    texts = [
-        *_named_specs(suite, suite.schedules or ()),
-        *([("reference", suite.reference)] if suite.reference is not None else ()),
-    ]
+    texts = [*_named_specs(suite, suite.schedules or ()), ("reference", suite.reference or "")]
     for key, text in texts:
         for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
             match = _PREFIX.fullmatch(part)

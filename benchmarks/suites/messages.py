@@ -56,10 +56,8 @@ def describe_mistake(error: ValidationError, where: str, keys: Iterable[str]) ->
         return f"{where}: {facts['error']}"
     if kind == "missing":
         return f"{where}: {place} is missing; {_KEYS}"
-    words = next(
-        (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin)),
-        "give another value",
-    )
+    by_type = (words for begin, words in _REMEDIES_BY_TYPE.items() if kind.startswith(begin))
+    words = next(by_type, "give another value")
     if kind in _REMEDIES:
         words = _REMEDIES[kind].format(**facts)
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option_of_place(first["loc"])

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from types import FrameType
@@ -28,40 +29,36 @@ OFF = ("0", "false", "f", "no", "n", "off")
 """Values of ``SAMPLERBENCH_ISOLATION`` for in-process runs if no option names an executor."""
 MOST_JOBS = 1024
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_execution = partial(option_default, panel=EXECUTION)
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
     """Options on the executor of a command, in the order of their help."""
 
-    executor: str | None = option_default(
+    executor: str | None = _execution(
         "--executor NAME",
         "Where samplers run: worker (a process of its own, which may crash), in-process, "
         "ray (a Ray cluster), or an installed package's.",
-        EXECUTION,
     )
-    isolation: bool | None = option_default(
-        "--isolation/--no-isolation",
-        "Short for --executor worker (the default) or in-process.",
-        EXECUTION,
+    isolation: bool | None = _execution(
+        "--isolation/--no-isolation", "Short for --executor worker (the default) or in-process."
     )
-    memory_limit: float | None = option_default(
+    memory_limit: float | None = _execution(
         "--memory-limit GIB",
         "Memory of the samplers' process, 0 for no limit (default: 80 % of the machine's).",
-        EXECUTION,
         min=0,
         max=MOST,
     )
-    ray_address: str | None = option_default(
+    ray_address: str | None = _execution(
         "--ray-address HOST:PORT",
         "Ray only: head of the cluster, or auto (default: RAY_ADDRESS, else this machine).",
-        EXECUTION,
     )
-    gpus_per_worker: float | None = option_default(
-        "--gpus-per-worker N", "Ray only: GPUs of each worker, e.g. 1 or 0.5.", EXECUTION
+    gpus_per_worker: float | None = _execution(
+        "--gpus-per-worker N", "Ray only: GPUs of each worker, e.g. 1 or 0.5."
     )
-    accelerator: str | None = option_default(
-        "--accelerator NAME", "Ray only: type of GPU to time on, e.g. H100.", EXECUTION
+    accelerator: str | None = _execution(
+        "--accelerator NAME", "Ray only: type of GPU to time on, e.g. H100."
     )
 
     @property
@@ -126,11 +123,10 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
     if memory_limit is not None and name == "worker":
         return Worker(options.memory_limit_in_bytes)
     executor = make_executor(name)
-    unkept = {
-        "--time-limit": time_limit and not executor.keeps_limits,
-        "--memory-limit": memory_limit,
-    }
-    if option := next((option for option, value in unkept.items() if value), None):
+    option = "--memory-limit" if memory_limit else ""
+    if time_limit and not executor.keeps_limits:
+        option = "--time-limit"
+    if option:
         raise ValueError(
             f"{option} is kept by ending the samplers' process, which --executor {name} "
             "does not do; leave one of them out"

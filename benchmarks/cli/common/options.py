@@ -45,6 +45,11 @@ def flag(names: str, text: str, panel: str | None = None) -> Any:
     return option_default(names, text, panel, default=False)
 
 
+def argument(text: str, default: Any = ...) -> Any:
+    """Return the default value that declares a parameter as an argument; required by default."""
+    return typer.Argument(default, help=text)
+
+
 def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
     """Return an option for a parameter's annotation; without a default, the option is required."""
     return option_default(names, text, panel, ..., **limits)

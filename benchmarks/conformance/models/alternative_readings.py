@@ -49,7 +49,20 @@ def alternative_specifications(spec: Specification) -> Iterator[tuple[str, Speci
     All settings of ``spec`` must have values. ``settings`` is a text with the changed settings, such
     as "half=first".
     """
-    yield from ((text, replace(spec, **changes)) for text, changes in _changes_by_settings(spec))
+    yield f"factor={-spec.factor:g}", replace(spec, factor=-spec.factor)
+    if spec.half:
+        other = "second" if spec.half == "first" else "first"
+        yield f"half={other}", replace(spec, half=other)
+    times = [(_time_settings(time, spec), time) for time in _other_times(spec)]
+    yield from ((settings, replace(spec, time=time)) for settings, time in times)
+    yield from ((text, replace(spec, **changes)) for text, changes in _other_processes(spec))
+    for prediction in PREDICTIONS.get(spec.process["name"], ()):
+        if spec.prediction not in (prediction, "consistency"):
+            yield f"prediction={prediction}", replace(spec, prediction=prediction)
+    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, or the reverse
+        for settings, time in times[:1]:
+            both = replace(spec, factor=-spec.factor, time=time)
+            yield f"factor={-spec.factor:g}&{settings}", both
 
 
 def readings_of_specifications(
@@ -62,23 +75,6 @@ def readings_of_specifications(
         except (ValueError, TypeError):  # such as a prediction that the process lacks
             continue
         yield settings, model
-
-
-def _changes_by_settings(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (settings as text, changed fields) for each change of a specification to try."""
-    yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
-    if spec.half:
-        other = "second" if spec.half == "first" else "first"
-        yield f"half={other}", {"half": other}
-    yield from ((_time_settings(time, spec), {"time": time}) for time in _other_times(spec))
-    yield from _other_processes(spec)
-    for prediction in PREDICTIONS.get(spec.process["name"], ()):
-        if spec.prediction not in (prediction, "consistency"):
-            yield f"prediction={prediction}", {"prediction": prediction}
-    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, or the reverse
-        for time in list(_other_times(spec))[:1]:
-            settings = f"factor={-spec.factor:g}&{_time_settings(time, spec)}"
-            yield settings, {"factor": -spec.factor, "time": time}
 
 
 def _other_times(spec: Specification) -> Iterator[Mapping[str, Any]]:
@@ -220,14 +216,12 @@ def readings_of_scale(stated: Candidate) -> Readings:
         def without_output(x: Tensor, level: float, labels: Tensor | None, d: Tensor) -> Tensor:
             return (d + opposite.denoise(x, level, labels)) / 2
 
-        c = _best_multiple(stated, without_output)
-        if c is not None:
+        if c := _best_multiple(stated, without_output):
             factor = c * model.factor
             yield f"factor={factor:.3g}", with_changes(model, factor=factor)
         return
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
-        c = _best_multiple(stated, lambda x, *_, base=base: base(x))
-        if c is not None:
+        if c := _best_multiple(stated, lambda x, *_, base=base: base(x)):
             scaled = partial(_denoise_with_scaled_output, c, base)
             yield f"the {noun}output divided by {1 / c:.3g}", ChangedDenoiser(model, scaled)
 

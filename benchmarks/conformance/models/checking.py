@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,8 +208,7 @@ def check_checkpoint(
     others = [c for _, c in options if c is not best]
     check, alike = check_open_settings(best, others, own=images is None)
     checks = [check] if others else []
-    own = chosen.teacher() if built is not None else None
-    if best.model.kind == "map" and teacher is None and own is not None:
+    if built and best.model.kind == "map" and teacher is None and (own := chosen.teacher()):
         teacher = model_of(own)
     readings = [*alternative_specifications(chosen)]
     for name, other in stated:
@@ -245,8 +244,12 @@ def _result_of_checks(
     """Return a :class:`Checked` with ``checks`` of the best candidate, and the fields ``more``."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
-    rows = tuple(_rows_of_readings([(best, best), *tried]))
-    return Checked(**more, checks=tuple(checks), fit=fitted, images=count, candidates=rows)
+    rows = []
+    for reading, stated in [(best, best), *tried]:
+        excess, se = reading.fit.excess(stated.fit)
+        row = {"settings": reading.settings, "excess": excess if math.isfinite(excess) else None}
+        rows.append({**row, "excess_se": se, "largest_defect": reading.fit.largest_defect})
+    return Checked(**more, checks=tuple(checks), fit=fitted, images=count, candidates=tuple(rows))
 
 
 def check_denoiser(
@@ -288,9 +291,7 @@ def _run_checks(
     """
     behaviour = check_behaviour(best.model, device)
     try:
-        checks, tried = _checks_on_samples(
-            best, changed, teacher, behaviour, own=own, device=device
-        )
+        checks, tried = _checks_on_samples(best, changed, teacher, behaviour, own=own)
     except (ValueError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a user's network may raise anything for other inputs
@@ -303,13 +304,7 @@ def _run_checks(
 
 
 def _checks_on_samples(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    behaviour: Check,
-    *,
-    own: bool,
-    device: str,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, behaviour: Check, *, own: bool
 ) -> tuple[list[Check], list[Compared]]:
     model, fits = best.model, bool(np.isfinite(best.fit.errors).all())
     checks: list[Check] = []
@@ -324,7 +319,7 @@ def _checks_on_samples(
         if own and (teacher is None or not varied):
             checks.append(NOT_COMPARED)
     elif own:
-        checks += [check_noise_left(model, device), check_zero_defect(best, own=True), NOT_COMPARED]
+        checks += [check_noise_left(best), check_zero_defect(best, own=True), NOT_COMPARED]
     else:
         is_native = isinstance(model, NativeDenoiser)
         readings = [*changed, *readings_of_image_format(model, best.clean)]
@@ -339,7 +334,7 @@ def _checks_on_samples(
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_zero_defect(best, own=False)]
-            checks.append(check_noise_left(model, device))
+            checks.append(check_noise_left(best))
             checks += [check_time(best)] if is_native else []
         if fits and model.classes > 1 and best.labels is not None:
             checks.append(check_labels(model, best.clean, best.labels))
@@ -386,15 +381,3 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
         return Check("behaviour", False, str(error))
     detail = "finite at both ends, the same for the same input, and each row by itself"
     return Check("behaviour", True, detail)
-
-
-def _rows_of_readings(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each candidate: settings, excess error over the stated candidate, defect."""
-    for reading, stated in compared:
-        excess, se = reading.fit.excess(stated.fit)
-        yield {
-            "settings": reading.settings,
-            "excess": excess if math.isfinite(excess) else None,
-            "excess_se": se,
-            "largest_defect": reading.fit.largest_defect,
-        }

@@ -79,16 +79,19 @@ def read_latents(
     Raises:
         ValueError: the path cannot be read, or neither the samples nor their codes fit the model.
     """
-    try:
-        if not path.is_dir():
+    if not path.is_dir():
+        try:
             return *read_images(path, event, None, most), ""
-    except ValueError:
-        if (coder := autoencoder()) is None:
-            raise
-    else:
-        coder = autoencoder()
-    if coder is None:
-        return None, None, _NEEDS_LATENTS.format(images=path, event=event)
+        except ValueError:
+            if (coder := autoencoder()) is None:
+                raise
+    elif (coder := autoencoder()) is None:
+        note = (
+            f"--images {path} are images, and the model's samples are latents {event}: give these as an array "
+            "(.npy or .npz), or name the autoencoder with ?decoder.folder=FOLDER; the check goes on with the "
+            "model's own samples."
+        )
+        return None, None, note
     images, labels = read_images(path, coder.event, coder.limits, most)
     latents = coder.encode(images)
     if tuple(latents.shape[1:]) != event:
@@ -97,13 +100,6 @@ def read_latents(
             f"but the model's are {event}; give the autoencoder that it was trained with"
         )
     return latents, labels, f"{len(images)} images were encoded by the model's autoencoder."
-
-
-_NEEDS_LATENTS = (
-    "--images {images} are images, and the model's samples are latents {event}: give these as an array "
-    "(.npy or .npz), or name the autoencoder with ?decoder.folder=FOLDER; the check goes on with the "
-    "model's own samples."
-)
 
 
 def _classes_by_folder(path: Path) -> Tensor | None:
@@ -123,8 +119,6 @@ def _classes_in_file(path: Path) -> Tensor | None:
 
 SAMPLING_STEPS, HIGHEST_START = 40, 1e3
 """Number of steps for drawing samples of the model, and upper bound on their first level."""
-
-
 ANNOUNCED_MINUTES, MOST_MINUTES = 1.0, 10.0
 """Minutes above which a check without images is announced, or with open questions refused."""
 

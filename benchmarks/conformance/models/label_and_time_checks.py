@@ -38,7 +38,10 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     count = model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHER_LABELS).astype(int).tolist()}
     shifts = [0, *(sorted(others) if count > MOST_CLASSES else range(1, count))]
-    errors = np.stack([_errors_by_sample(model, clean, (labels + k) % count) for k in shifts])
+    levels = variance_of(clean) ** 0.5 * np.array(LABEL_LEVELS)
+    levels = np.clip(levels, model.sigma_min, model.sigma_max)
+    fits = [measure_fit(model, clean, (labels + k) % count, levels) for k in shifts]
+    errors = np.stack([(fit.errors / levels[:, None] ** 2).mean(0) for fit in fits])
     classes = labels.cpu().numpy()
     swaps = []
     if best := _row_of_better_label(errors):
@@ -66,13 +69,6 @@ def _row_of_better_label(errors: np.ndarray) -> int:
     gain = (errors[0] - errors[best])[1::2]
     chance = CHANCE * gain.std(ddof=1) / len(gain) ** 0.5
     return best if gain.mean() > max(chance, SMALLEST_GAIN * errors[0].mean()) else 0
-
-
-def _errors_by_sample(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Return each sample's mean squared error over sigma², ``(n,)``, averaged over two levels."""
-    levels = variance_of(clean) ** 0.5 * np.array(LABEL_LEVELS)
-    fit = measure_fit(model, clean, labels, np.clip(levels, model.sigma_min, model.sigma_max))
-    return (fit.errors / fit.levels[:, None] ** 2).mean(0)
 
 
 CLAMPED_SHARE = 0.02
@@ -162,12 +158,13 @@ def share_of_noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float6
 
 
 @torch.no_grad()
-def check_noise_left(model: Denoiser, device: str) -> Check:
+def check_noise_left(candidate: Candidate) -> Check:
     """Check that the output for pure noise at a high level keeps a possible share of the noise.
 
     The Jacobian of E[x0 | x] is the posterior covariance divided by sigma². So E[x0 | x] keeps a
     share from 0 to 1 on average, and at most ((high - low) / (2 sigma))² for data in [low, high].
     """
+    model, device = candidate.model, candidate.clean.device
     level, ids = min(model.sigma_max, NOISE_LEVEL), torch.arange(NOISE_STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     shares = share_of_noise_left(model.bind(ids, SEED)(level * z, level), z, level)

@@ -162,10 +162,10 @@ def check_readings(
         best, *others = better.passing
         alike = [best.settings, *(c.settings for c in others if not is_better(best, c))]
         excess, _ = stated.fit.excess(best.fit)
-        percent = 100 * excess / (1 + excess) if math.isfinite(excess) else 0
-        gain = f"the mean squared error on the images is {percent:.0f} % smaller"
-        if not math.isfinite(excess):
-            gain = "the output is finite"
+        gain = "the output is finite"
+        if math.isfinite(excess):
+            percent = 100 * excess / (1 + excess)
+            gain = f"the mean squared error on the images is {percent:.0f} % smaller"
         detail = f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass"
         if len(alike) > MOST_CAUSES:
             detail = (

@@ -193,8 +193,12 @@ def readings_of_user_model(model: Denoiser) -> Readings:
             raw.items(), lambda other: Checkpoint(other, model.denoise, "model", "")
         )
         return
-    process = _process_fields(model.process)
-    if process is None:
+    names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
+    if type(model.process) is Discrete:
+        process = {"name": "discrete", "levels": list(model.process.levels)}
+    elif name := names.get(type(model.process)):
+        process = {"name": name, **asdict(model.process)}
+    else:
         return
     spec = _specification_of(
         model,
@@ -230,15 +234,6 @@ def _specification_of(
         kind=model.kind,
         **more,
     )
-
-
-def _process_fields(process: Process) -> dict[str, Any] | None:
-    """Return a noising process as fields of a specification; None for a user's own class."""
-    if type(process) is Discrete:
-        return {"name": "discrete", "levels": list(process.levels)}
-    names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
-    name = names.get(type(process))
-    return None if name is None else {"name": name, **asdict(process)}
 
 
 def _adapter_for(model: NativeDenoiser, stated: Specification, spec: Specification) -> Denoiser:
