@@ -104,10 +104,7 @@ class Checkpoint(NativeDenoiser):
         return self._ask_scheduler("own_shift")
 
     def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
-        """Return the result of the family's ``function`` about the scheduler; None without one.
-
-        Raises a ValueError if a setting of the scheduler is invalid.
-        """
+        """Return the result of the family's ``function`` about the scheduler; None without one."""
         if self._scheduler is None:
             return None
         try:
@@ -122,9 +119,9 @@ class Checkpoint(NativeDenoiser):
         If they are ``random``, all classes or conditions are equally likely. If ``balanced``, a label is the id modulo
         the number of classes or conditions.
         """
-        count = self.classes or self.conditions
         if self.spec.labels == "none":
             return None
+        count = self.classes or self.conditions
         if self.spec.labels == "balanced":
             return ids % count
         return labels_for(ids, seed, [1.0] * count)
@@ -168,13 +165,13 @@ def with_range_of_process(spec: Specification) -> Specification:
     parts -= {"process.sigma_data", "process.noise_scale"}
     if not parts or spec.open:
         return spec
-    process = process_of(spec)
-    top = highest_finite_level(process, process.level(process.t_max))
-    ends = {"sigma_min": ("process.t_max", process.level(process.t_min))}
-    ends["sigma_max"] = ("process.t_min", top)
+    process, levels = process_of(spec), {}
     # an end does not follow from the other end alone
-    levels = {n: v for n, (far, v) in ends.items() if spec.source(n) != USER and parts - {far}}
-    return replace(spec, **levels)  # type: ignore[arg-type]
+    if spec.source("sigma_min") != USER and parts - {"process.t_max"}:
+        levels["sigma_min"] = process.level(process.t_min)
+    if spec.source("sigma_max") != USER and parts - {"process.t_min"}:
+        levels["sigma_max"] = highest_finite_level(process, process.level(process.t_max))
+    return replace(spec, **levels)
 
 
 def fields_affecting_output(spec: Specification) -> dict[str, Any]:

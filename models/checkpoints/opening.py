@@ -319,10 +319,7 @@ def _open_pickle(path: Path) -> OpenedCheckpoint:
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:
-    """Return the content of a ``torch.save`` file; objects of other libraries become records.
-
-    If ``mapped``, tensors are read from the file only when they are used.
-    """
+    """Return the content of a ``torch.save`` file; objects of other libraries become records."""
     options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule, "mmap": mapped}
     return _read_or_refuse(path, lambda: torch.load(path, map_location="cpu", **options))
 

@@ -165,10 +165,7 @@ def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
 
 
 def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return averaged weights whose names in ``table`` have no dots, renamed; {} if none exist.
-
-    A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
-    """
+    """Return averaged weights whose names in ``table`` have no dots, renamed; {} if none exist."""
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
     # the average may be of a submodule, so try without up to two leading parts of the names
     for outer in range(3) if averages else ():
@@ -189,11 +186,8 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 def _with_average(
     sets: Sets, average: Sequence[Tensor], opened: OpenedCheckpoint
 ) -> dict[str, Tensor]:
-    """Return the set of weights that ``average`` fits, with the averaged tensors in their place.
-
-    Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
-    ``weight`` and ``bias``.
-    """
+    """Return the set of weights that ``average`` fits, with the averaged tensors in their place."""
+    # matched by shape from both ends; a match is unique if the two are the same
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         first = _names_in_order(shapes, [t.shape for t in average])

@@ -130,7 +130,7 @@ def load(spec: str, **params: Any) -> Denoiser:
             a valid model.
     """
     loaded, name = call_function(spec, "model", **params), Path(spec).name
-    return as_denoiser(loaded, name, f"{name}-{loaded.digest}{identity_of_options(params)}")
+    return as_denoiser(loaded, name, f"{name}-{loaded.read.digest}{identity_of_options(params)}")
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
@@ -346,10 +346,7 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; latents are decoded, and clamped to the images' range.
-
-        Of :attr:`fixed_data`, the result is the part that ``seed`` stands for, ``n`` rows at most.
-        """
+        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
         if self.fixed_data:
             return self.fixed_data[seed == HELD_OUT_SEED][:n]
         images = self.decode(self._draw_samples(n, seed))

@@ -82,17 +82,13 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
-    """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF.
-
-    Stable Diffusion XL also takes a pooled embedding and ``time_ids``, six sizes of the image. Distilled networks take
-    the scale of guidance.
-    """
+    """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF."""
     added = None
-    if POOLED in rows:
+    if POOLED in rows:  # Stable Diffusion XL; ``time_ids`` are six sizes of the image
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
         added = {"text_embeds": rows[POOLED], "time_ids": time_ids.expand(len(x), -1)}
     options = {}
-    if "guidance" in scalars:
+    if "guidance" in scalars:  # distilled networks
         options["timestep_cond"] = _guidance_embedding(scalars["guidance"], net, x)
     return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **options)[0]
 
@@ -124,7 +120,6 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return the default values of ``time_ids`` and ``guidance``, if the U-Net takes them."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
@@ -312,7 +307,6 @@ class PipelineNetwork(nn.Module):
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
-        """Return the network's output for states ``x`` at ``time``, by a step of the pipeline."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)
@@ -336,12 +330,8 @@ class PipelineNetwork(nn.Module):
         return self._match_state_shape(once.output, x)
 
     def _match_state_shape(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return ``output`` in the shape of the states ``x``; tokens are unpacked to images.
-
-        If ``output`` has two rows for each state, as under guidance, only its first half counts.
-        Raises a CheckpointError if the shapes differ nonetheless.
-        """
-        if len(output) == 2 * len(x):
+        """Return ``output`` in the shape of the states ``x``; tokens are unpacked to images."""
+        if len(output) == 2 * len(x):  # as under guidance
             output = output[: len(x)]
         if output.ndim != x.ndim and hasattr(self.pipeline, "_unpack_latents"):
             side = self.pipeline.vae_scale_factor

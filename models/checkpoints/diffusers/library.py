@@ -211,10 +211,8 @@ class Autoencoder:
     def _scaling(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return scale and shift in a shape that fits ``latents``."""
         shape = (-1, *[1] * (latents.ndim - 2))
-        scale, shift = (
-            latents.new_tensor(value).reshape(shape) for value in (self.scale, self.shift)
-        )
-        return scale, shift
+        scale, shift = latents.new_tensor(self.scale), latents.new_tensor(self.shift)
+        return scale.reshape(shape), shift.reshape(shape)
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """Return a copy on ``device``."""
@@ -254,10 +252,8 @@ def decoder_of(spec: Specification, opened: OpenedCheckpoint) -> Autoencoder | N
 
 
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale.
-
-    The class VA-VAE is left out, since the library has no class of this name.
-    """
+    """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale."""
+    # the library has no class VA-VAE
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:
         scale = 1 / torch.tensor(others.pop("std"), dtype=torch.float64)

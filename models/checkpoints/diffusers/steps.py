@@ -90,10 +90,7 @@ def steps_of(spec: Specification, count: int) -> SchedulerSteps:
     Raises a ValueError for an impossible ``count``, an unknown shift, unknown levels, or an infinite
     ``sigma_max`` if the scheduler begins at a finite level of its table.
     """
-    kind, process = (
-        scheduler_class_stem({"_class_name": spec.preset["scheduler"]}),
-        process_of(spec),
-    )
+    kind, process = scheduler_class_stem(spec.preset["scheduler"]), process_of(spec)
     by_formula = kind.startswith("EDM") or spec.time.get("of") == "log_level"
     if by_formula and {"t_min", "t_max"} <= spec.process.keys():
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
@@ -250,7 +247,6 @@ def _formula_levels(spec: Specification, top: float, bottom: float, count: int) 
 
 
 def _shift_times(t: Any, shift: float) -> Any:
-    """Return times of a flow, shifted by ``shift``: towards the noise if it is above 1."""
     return shift * t / (1 + (shift - 1) * t)
 
 
@@ -268,14 +264,12 @@ def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int)
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return ``count`` falling levels at shifted times of a flow; time 1 has an infinite level.
-
-    Without a dynamic shift, the library shifts the last time twice, unless the pipeline gives the times.
-    """
+    """Return ``count`` falling levels at shifted times of a flow; time 1 has an infinite level."""
     preset, settings = spec.preset, spec.preset["settings"]
     shift = _shift_of(spec, "shift")
-    dynamic = settings.get("use_dynamic_shifting")
-    last = process.t_min if dynamic else _shift_times(process.t_min, shift)
+    last = process.t_min
+    if not settings.get("use_dynamic_shifting"):  # the library shifts it twice
+        last = _shift_times(last, shift)
     if preset["pipeline"] in GIVES_TIMES:
         last = 1 / count
     times = _shift_times(np.linspace(1, last, count), shift)

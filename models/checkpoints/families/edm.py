@@ -177,10 +177,7 @@ def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for iDDPM. Output: noise, in the first half of the channels.
-
-    The time input is the number of the nearest level in the file's table ``u``, from 0 for the lowest level.
-    """
+    """Return ``Specification`` fields for iDDPM; the table ``u`` falls from the highest level."""
     table = arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
     signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))

@@ -145,7 +145,6 @@ def _read_arguments(
         }
 
     def hidden(layer: str) -> int:
-        """Return the hidden width of the perceptron ``layer``, read from its weights."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
     shared = {

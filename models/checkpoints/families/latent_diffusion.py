@@ -97,6 +97,9 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
     networks = _network_answers(opened.path, unet, arguments, context, heads)
+    predictions = ("eps", "v") if context == V_OR_NOISE else ("eps",)
+    if "v_pred" in stored:
+        predictions = ("v",)
     process, betas, source = _process_and_betas(opened, stored, context)
     scale = {"scale": float(stored[SCALE])} if SCALE in stored else {}
     ends = range_of_betas(betas)
@@ -120,7 +123,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
         open={
-            "training": _prediction_answers(context, stored),
+            "training": {name: {"prediction": name} for name in predictions},
             "attention": networks,
             "size": size_answers(channels, sides, len(arguments["widths"])),
         },
@@ -156,13 +159,6 @@ def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     names = (TEXT.format(i) for i in range(blocks))
     return next((unet[name].shape[1] for name in names if name in unet), 0)
-
-
-def _prediction_answers(context: int, stored: Tensors) -> Answers:
-    if "v_pred" in stored:
-        return {"v": {"prediction": "v"}}
-    noise: Answers = {"eps": {"prediction": "eps"}}
-    return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:

@@ -247,17 +247,23 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     entry, tensors = next(iter(sets.items()))
     arguments = read_unet_arguments(tensors, opened.path)
     trainings = _training_answers(tensors, arguments["embedding_type"])
-    filters = _filter_answers(arguments)
+    filters, attention = _filter_answers(arguments), arguments["attention"]
+    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
+    channels, levels = arguments["in_channels"], len(arguments["channel_mult"])
     return Specification(
         family="score_sde",
         network=next(iter(filters.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(arguments["in_channels"], 0, 0),
+        event=(channels, 0, 0),
         process={"name": ""},
         prediction="eps",
         evidence=(*_evidence(arguments), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
-        open={"training": trainings, "filter": filters, "size": _size_answers(arguments)},
+        open={
+            "training": trainings,
+            "filter": filters,
+            "size": size_answers(channels, sides, levels),
+        },
     ).with_forced_answers()
 
 
@@ -297,13 +303,6 @@ def _training_answers(tensors: Tensors, embedding: str) -> Answers:
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
     return {**TRAININGS, "VE-1000": {**exploding, "time": time}}
-
-
-def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: one if one level has attention, whose side is then 16."""
-    attention = unet_arguments["attention"]
-    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
-    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:

@@ -22,9 +22,9 @@ from ...adapters import Network
 from ...nets.uvit import UViT
 from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import SCHEDULE_ENDS, VP_LINEAR, schedule_fields
-from ..specification import FILE, Specification, heads_answers
+from ..specification import FILE, Specification
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
-from .dit import possible_heads
+from .dit import heads_answers
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
 HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
@@ -50,7 +50,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     entry, tensors = next(iter(sets.items()))
     arguments = _read_transformer_arguments(opened, tensors)
     channels, rows = arguments["channels"], arguments["labels"]
-    heads = heads_answers("UViT", arguments, possible_heads(arguments["width"], HEADS))
+    heads = heads_answers("UViT", arguments, HEADS)
     is_latent = channels == LATENT
     return Specification(
         family="uvit",
