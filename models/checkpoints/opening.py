@@ -179,6 +179,11 @@ class OpenedCheckpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     weight_files: tuple[Path, ...] = ()
 
+    @property
+    def entries(self) -> Mapping[str, Any]:
+        """The ``value`` if it is a mapping, else {}."""
+        return self.value if isinstance(self.value, Mapping) else {}
+
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the file; for several files, of their names and hashes."""

@@ -109,7 +109,7 @@ def chosen_set_in_words(spec: Specification) -> str:
 
 def training_arguments(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return the training arguments that a file stores as ``args``; empty if it has none."""
-    settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
+    settings = opened.entries.get("args")
     state = settings.state if isinstance(settings, ObjectStandIn) else settings
     return state if isinstance(state, Mapping) else {}
 

@@ -342,7 +342,8 @@ class FileModel(Denoiser):
 
     @_users_call
     def _exact_moments(self) -> Moments:
-        mean, cov = map(_float_array, self._model.moments())
+        plain = (m.detach().cpu() if isinstance(m, Tensor) else m for m in self._model.moments())
+        mean, cov = (np.asarray(moment, dtype=np.float64) for moment in plain)
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
@@ -390,8 +391,3 @@ def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
             "lower one first, such as (-1.0, 1.0), or None"
         )
     return float(limits[0]), float(limits[1])
-
-
-def _float_array(moment: Any) -> FloatArray:
-    plain = moment.detach().cpu() if isinstance(moment, Tensor) else moment
-    return np.asarray(plain, dtype=np.float64)

@@ -285,7 +285,6 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
 
 
 def _importable_names(folder: Path) -> set[str]:
-    """Return the top-level names of the modules in a folder; empty if it cannot be read."""
     try:
         entries = [entry for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()]
     except OSError:

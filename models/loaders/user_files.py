@@ -321,8 +321,6 @@ def _wrap_readers() -> None:
 
 
 def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a wrapper of a reader that records each argument that may be a file."""
-
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):

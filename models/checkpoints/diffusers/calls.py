@@ -88,19 +88,14 @@ def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalar
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
         added = {"text_embeds": rows[POOLED], "time_ids": time_ids.expand(len(x), -1)}
     options = {}
-    if "guidance" in scalars:  # distilled networks
-        options["timestep_cond"] = _guidance_embedding(scalars["guidance"], net, x)
+    if "guidance" in scalars:  # distilled networks take sinusoids of the scale
+        width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
+        half, scale = width // 2, scalars["guidance"]
+        places = torch.arange(half, dtype=x.dtype, device=x.device)
+        angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
+        embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
+        options["timestep_cond"] = embedding.expand(len(x), -1)
     return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **options)[0]
-
-
-def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return sinusoids ``(batch, width)`` of the guidance scale, an input of distilled U-Nets."""
-    width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
-    half = width // 2
-    places = torch.arange(half, dtype=x.dtype, device=x.device)
-    angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
-    embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
-    return embedding.expand(len(x), -1)
 
 
 def _takes_sizes(config: Config) -> bool:
@@ -185,7 +180,6 @@ CONVENTIONS = {
         ),
     ),
 }
-"""Calling conventions by the class name of the network."""
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,20 +113,27 @@ def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
     """Return ``kind.from_pretrained(folder)``; if it fails, a CheckpointError names ``named``."""
-    with _silenced_logs():
-        try:
-            return kind.from_pretrained(
-                folder,
-                variant=variant or None,
-                use_safetensors=".safetensors" in file,
-                local_files_only=True,
-                low_cpu_mem_usage=False,
-                **options,
-            )
-        except Exception as error:  # the library may raise anything on files
-            remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
-            what = error_in_words(error, 160)
-            raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
+    logger, bars = logging.getLogger("diffusers"), import_diffusers().utils.logging
+    level, had_bars = logger.level, bars.is_progress_bar_enabled()
+    logger.setLevel(logging.CRITICAL)  # our errors replace its logs
+    bars.disable_progress_bar()
+    try:
+        return kind.from_pretrained(
+            folder,
+            variant=variant or None,
+            use_safetensors=".safetensors" in file,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            **options,
+        )
+    except Exception as error:  # the library may raise anything on files
+        remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
+        what = error_in_words(error, 160)
+        raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
+    finally:
+        logger.setLevel(level)
+        if had_bars:
+            bars.enable_progress_bar()
 
 
 def import_diffusers() -> Any:
@@ -139,22 +145,6 @@ def import_diffusers() -> Any:
             "the networks of diffusers folders need the diffusers library "
             f"({error}); install it with pip install 'samplerbench[diffusers]'"
         ) from None
-
-
-@contextmanager
-def _silenced_logs() -> Iterator[None]:
-    """Silence the library's logs and progress bars in this context; our errors replace them."""
-    logger = logging.getLogger("diffusers")
-    level, bars = logger.level, import_diffusers().utils.logging
-    logger.setLevel(logging.CRITICAL)
-    had_bars = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if had_bars:
-            bars.enable_progress_bar()
 
 
 @dataclass(eq=False)

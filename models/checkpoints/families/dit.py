@@ -189,10 +189,7 @@ def read_transformer_arguments(
 def heads_answers(
     network: str, arguments: Mapping[str, Any], published: Mapping[int, int]
 ) -> Answers:
-    """Return answers to ``heads``: class ``network`` with ``arguments`` and numbers of heads.
-
-    This is the ``published`` number for the width, or else each usual divisor of the width.
-    """
+    """Return answers to ``heads``: the ``published`` number by width, or else its usual divisors."""
     width = arguments["width"]
     divisors = [n for n in OTHER_HEADS if width % n == 0]
     return {

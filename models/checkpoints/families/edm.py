@@ -80,11 +80,9 @@ def persistent_network(opened: OpenedCheckpoint) -> PersistentNetwork | None:
     value = opened.value
     if isinstance(value, PersistentObject) and value.state.get("_modules"):
         return PersistentNetwork(value, "")
-    if not isinstance(value, Mapping):
-        return None
-    if isinstance(network := value.get("ema"), PersistentObject):
+    if isinstance(network := opened.entries.get("ema"), PersistentObject):
         return PersistentNetwork(network, "ema")
-    if isinstance(value.get("net"), PersistentObject):
+    if isinstance(opened.entries.get("net"), PersistentObject):
         problem = f"{opened.path} is the state of a training, with weights that are not averaged"
         raise CheckpointError(f"{problem}; give the network-snapshot-*.pkl beside it")
     return None

@@ -16,7 +16,6 @@ From noise alone: yes, the path ends there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ...adapters import Network
@@ -81,9 +80,8 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 def _weight_sets(opened: OpenedCheckpoint) -> Sets:
     """Return sets of weights by entry name, averages first; {} if another library trained them."""
-    if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
-        return {}
-    return find_sets(opened, KEYS)
+    is_flow = any(name in opened.entries for name in FLOWS)
+    return find_sets(opened, KEYS) if is_flow else {}
 
 
 def _evidence(opened: OpenedCheckpoint, *, torchcfm: bool) -> list[str]:

@@ -35,7 +35,6 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "image_transformer_v1": KTransformerV1,
     "image_transformer_v2": KTransformerV2,
 }
-"""Networks by their ``type`` in a configuration."""
 KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
 OTHER_KEYS = ("time_in_proj.weight",)
 """Names of weights that the transformers have."""
@@ -70,7 +69,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 def _model_config(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return ``config["model"]`` with classes and their dropout added; {} for other files."""
-    config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
+    config = opened.entries.get("config")
     if "config" in opened.metadata:
         try:
             config = json.loads(opened.metadata["config"])

@@ -150,8 +150,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 
 def _stored_tensors(opened: OpenedCheckpoint) -> dict[str, Tensor]:
-    content = opened.value
-    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
+    return state_dict(opened.entries.get("state_dict", opened.entries))
 
 
 def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:

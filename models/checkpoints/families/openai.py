@@ -119,7 +119,7 @@ def _doubles_resolution(tensors: Tensors, block: int) -> bool:
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of OpenAI's U-Net, alone or an entry such as ``ema``; else None."""
-    if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
+    if any(name in opened.entries for name in FLOWS):
         return None
     sets = find_sets(opened, KEYS)
     latent = find_sets(opened, [WITHIN_LATENT + key for key in KEYS])
