@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import safetensors.torch
@@ -278,16 +278,9 @@ def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     return Path(os.path.expanduser(path)), settings, None
 
 
-class WrittenCounts(NamedTuple):
-    """Number of tensors that were written, and number of their elements."""
-
-    tensors: int
-    numbers: int
-
-
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
-) -> WrittenCounts:
+) -> tuple[int, int]:
     """Write a checkpoint into the folder ``out``, and return the number of tensors and elements.
 
     ``model.safetensors`` gets the weights, and ``card.json`` the specification and origin.
@@ -311,4 +304,4 @@ def write_converted(
     (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
     # the card is written last, so that an incomplete folder is not recognised
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return WrittenCounts(len(state), sum(tensor.numel() for tensor in state.values()))
+    return len(state), sum(tensor.numel() for tensor in state.values())

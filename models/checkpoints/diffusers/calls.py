@@ -29,8 +29,6 @@ Scalars = Mapping[str, Any]
 PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
 LABELS = "class_labels"
 
-NOISE = "randn_tensor"
-"""Name of diffusers' function that draws a pipeline's initial noise."""
 USUAL = {
     "num_inference_steps": 1,
     "output_type": "latent",
@@ -341,7 +339,7 @@ class PipelineNetwork(nn.Module):
 
 @contextmanager
 def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
-    """Make the pipeline draw ``x`` as its initial noise in this context."""
+    """Make the pipeline draw ``x`` as its initial noise, by diffusers' ``randn_tensor``."""
 
     def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
         if tuple(shape) != tuple(x.shape):
@@ -354,6 +352,6 @@ def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
     modules = {sys.modules[cls.__module__] for cls in type(pipeline).__mro__}
     with ExitStack() as stack:
         for module in modules:
-            if hasattr(module, NOISE):
-                stack.enter_context(mock.patch.object(module, NOISE, drawn))
+            if hasattr(module, "randn_tensor"):
+                stack.enter_context(mock.patch.object(module, "randn_tensor", drawn))
         yield

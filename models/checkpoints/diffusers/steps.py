@@ -41,8 +41,6 @@ LEVEL_KEYS = {
 GIVES_TIMES = ("FluxPipeline", "ChromaPipeline", "LTXPipeline", "Lumina2Pipeline")
 GIVES_TIMES += ("QwenImagePipeline", "ZImagePipeline")
 """Pipelines that give the scheduler times of the flow, from 1 to 1 / steps, before the shift."""
-LEVEL_OF_NO_SIGNAL = math.sqrt(2.0**24 - 1)
-"""Finite noise level that most schedulers use where the signal is 0 and the level infinite."""
 
 LevelsAndTimes = tuple[Sequence[float], Sequence[float]]
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
@@ -183,7 +181,7 @@ def _steps_in_table(spec: Specification, kind: str, process: Process, count: int
             f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
-        table[-1] = LEVEL_OF_NO_SIGNAL
+        table[-1] = math.sqrt(2.0**24 - 1)  # the library's finite level without signal
     # lowest ln(alpha / sigma) of a first evaluation
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())

@@ -29,7 +29,7 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.dit import DiT
 from ..opening import CheckpointError, OpenedCheckpoint
-from ..processes import REVERSED, VP_LINEAR
+from ..processes import CIRCLE, ENDS, REVERSED, STRAIGHT, VP_LINEAR
 from ..specification import FILE, Answers, Specification
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
 
@@ -47,13 +47,6 @@ IMAGENET = 1000
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
 """Number of heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-
-ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
-"""Range of noise levels of paths whose level becomes infinite at the end."""
-
-STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
-CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
-"""Fields of the straight path and of the circle, to which trainings add factor and time."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {

@@ -20,10 +20,9 @@ from typing import Any
 
 from ...adapters import Network
 from ..opening import CheckpointError, OpenedCheckpoint
-from ..processes import REVERSED
+from ..processes import CIRCLE, ENDS, REVERSED, STRAIGHT
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_in_words, find_sets
-from .dit import CIRCLE, ENDS, STRAIGHT
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"

@@ -38,8 +38,6 @@ NETWORKS: dict[str, type[nn.Module]] = {
 KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
 OTHER_KEYS = ("time_in_proj.weight",)
 """Names of weights that the transformers have."""
-AUGMENTED = 9
-"""Number of parameters that describe a data augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
 """Settings for conditions or missing stages, of which only 0 or nothing is supported."""
 ATTENTION = ("global", "neighborhood", "shifted-window", "none")
@@ -139,7 +137,8 @@ def _read_arguments(
             "widths": config["channels"],
             "attention": config["self_attn_depths"],
             "patch": config.get("patch_size", 1),
-            "conditions": AUGMENTED if config.get("augment_wrapper", True) else 0,
+            # parameters of a data augmentation
+            "conditions": 9 if config.get("augment_wrapper", True) else 0,
             "variance": bool(config.get("has_variance", False)),
         }
 

@@ -69,8 +69,6 @@ PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
 
 The networks are Stable Diffusion 1, 2 and XL, and latent diffusion's for ImageNet and for text.
 """
-V_OR_NOISE = 1024
-"""Width of the embeddings of Stable Diffusion 2, some of whose networks predict v."""
 
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:
@@ -97,7 +95,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
     networks = _network_answers(opened.path, unet, arguments, context, heads)
-    predictions = ("eps", "v") if context == V_OR_NOISE else ("eps",)
+    predictions = ("eps", "v") if context == 1024 else ("eps",)  # Stable Diffusion 2 has both
     if "v_pred" in stored:
         predictions = ("v",)
     process, betas, source = _process_and_betas(opened, stored, context)

@@ -20,9 +20,10 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, OpenedCheckpoint, open_checkpoint, state_dict
+from ..processes import ENDS
 from ..specification import FILE, Specification
 from ..weights import Tensors, choice_in_words, find_sets, load_network
-from .dit import ENDS, HEADS, LATER, TRAININGS, heads_answers, read_transformer_arguments
+from .dit import HEADS, LATER, TRAININGS, heads_answers, read_transformer_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")

@@ -56,8 +56,6 @@ LARGE = 1024
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
 FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
 """Filters for changes of resolution in NCSN++ and DDPM++."""
-CIFAR = (0.01, 50.0)
-"""Range of noise levels of the published VE networks for CIFAR-10, whose data are in [0, 1]."""
 STEPS = 1000
 
 
@@ -294,7 +292,7 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _training_answers(tensors: Tensors, embedding: str) -> Answers:
     """Return the possible trainings: VE for Fourier features of time, else VP, subVP, VE-1000."""
-    low, high = CIFAR
+    low, high = 0.01, 50.0  # of the published networks for CIFAR-10, whose data are in [0, 1]
     if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
         low, high = float(levels.min()), float(levels.max())
     exploding = {**ve_fields(low, high), "limits": [0.0, 1.0]}

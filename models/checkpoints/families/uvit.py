@@ -31,8 +31,6 @@ HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
 """Number of heads by width: S, M, L and H of the paper (Table 1)."""
 WITH_NULL = 1001
 """Number of rows of a table of ImageNet's labels with "no label"."""
-LATENT = 4
-"""Number of channels of Stable Diffusion's latents."""
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, **SCHEDULE_ENDS["scaled_linear"]}
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -51,7 +49,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     arguments = _read_transformer_arguments(opened, tensors)
     channels, rows = arguments["channels"], arguments["labels"]
     heads = heads_answers("UViT", arguments, HEADS)
-    is_latent = channels == LATENT
+    is_latent = channels == 4  # Stable Diffusion's
     return Specification(
         family="uvit",
         network=next(iter(heads.values()))["network"],
