@@ -228,7 +228,7 @@ def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path
     more elements than the file at ``path`` has bytes.
     """
     try:
-        with _SizeLimit(path):
+        with _SizeLimit(path):  # else a hostile file of a kilobyte could take any amount of memory
             return kind(**arguments)
     except CheckpointError:
         raise
@@ -240,10 +240,7 @@ def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path
 
 
 class _SizeLimit(TorchFunctionMode):
-    """Context that raises a CheckpointError if a network has more elements than its file has bytes.
-
-    Without a limit, a damaged or hostile file of a kilobyte could allocate any amount of memory.
-    """
+    """Context that raises a CheckpointError if a network has more elements than its file has bytes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

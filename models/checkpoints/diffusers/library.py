@@ -282,7 +282,6 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return the shape of images decoded from latents ``event``; refuse unfit channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

@@ -297,7 +297,6 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
 
 
 def _end_of_last_step(scheduler: Settings, kind: str) -> str:
-    """Return ``end`` of :func:`preset_of`: ``zero``, ``sigma_min`` or ``last``."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":

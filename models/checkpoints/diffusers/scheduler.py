@@ -111,7 +111,6 @@ def _flow_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for the score, with time input sigma, data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -130,7 +129,6 @@ def _edm_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for a consistency model, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",

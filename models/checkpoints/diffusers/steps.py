@@ -230,17 +230,14 @@ def _training_times(
 
 
 def _formula_levels(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
-    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing.
-
-    Formulas: Karras et al. 2022 (arXiv:2206.00364, eq. 5), even steps in log sigma, beta quantiles (arXiv:2407.12173).
-    """
+    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing."""
     u = np.linspace(0, 1, count)
     spacing = spec.preset["spacing"]
-    if spacing == "beta":
+    if spacing == "beta":  # arXiv:2407.12173
         return (bottom + beta.ppf(1 - u, 0.6, 0.6) * (top - bottom)).tolist()
     if spacing in ("exponential", "lu"):
         return np.exp(math.log(top) + u * math.log(bottom / top)).tolist()
-    rho = float(spec.preset["settings"].get("rho", 7.0))
+    rho = float(spec.preset["settings"].get("rho", 7.0))  # Karras et al. 2022, eq. 5
     return ((top ** (1 / rho) + u * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho).tolist()
 
 
@@ -285,16 +282,13 @@ def own_shift(spec: Specification) -> float | None:
 
 
 def _shift_of(spec: Specification, key: str) -> float:
-    """Return the dynamic shift if the scheduler uses one, else the fixed shift, setting ``key``.
-
-    Pipelines compute the dynamic shift from the number of tokens (after arXiv:2403.03206, section
-    5.3.2). Raises a ValueError if this number is unknown.
-    """
+    """Return the dynamic shift if the scheduler uses one, else the fixed shift, setting ``key``."""
     settings = spec.preset["settings"]
     if not settings.get("use_dynamic_shifting"):
         return float(settings.get(key, 1.0))
     if key == "flow_shift" or not spec.preset["tokens"]:
         raise ValueError(f"{spec.preset['scheduler']}: its shift depends on an unknown size")
+    # from the number of tokens, after arXiv:2403.03206, section 5.3.2
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))
     low, high = float(settings.get("base_shift", 0.5)), float(settings.get("max_shift", 1.15))

@@ -220,11 +220,7 @@ class Program(nn.Module):
     def _read_nodes(
         self, nodes: list[Json]
     ) -> Iterator[tuple[Callable[..., Any], dict[str, tuple[str, Any]], Any, list[str]]]:
-        """Yield each operator, its arguments, output names, and names that can be freed after it.
-
-        Arguments, of (kind, content), are named as in the operator's schema, or by position (0, 1, …)
-        for arithmetic.
-        """
+        """Yield each operator, its arguments, output names, and names that can be freed after it."""
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
         done: dict[int, list[str]] = {}
@@ -233,7 +229,7 @@ class Program(nn.Module):
         for i, node in enumerate(nodes):
             if not node["target"].startswith(SKIPPED):
                 call = self._find_operator(node["target"])
-                arguments = {
+                arguments = {  # of arithmetic, without names, by position
                     entry["name"] or str(k): self._check_argument(entry["arg"], node["target"])
                     for k, entry in enumerate(node["inputs"])
                 }

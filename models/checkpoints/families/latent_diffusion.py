@@ -215,7 +215,6 @@ def _network_answers(
 def _library_arguments(
     path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Return the arguments of ``UNet2DConditionModel``; refuse networks that enlarge images."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{path} enlarges or refines images, and is given more of them; {WRAP}"

@@ -69,7 +69,6 @@ class OnnxNetwork(ProgramNetwork):
 
 
 def _open_program(path: Path) -> tuple[Any, Signature]:
-    """Return a session of onnxruntime that runs a file, and the file's signature."""
     try:
         import onnxruntime
     except ImportError:

@@ -79,7 +79,6 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 
 def _read_transformer_arguments(opened: OpenedCheckpoint, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of :class:`UViT`, read from shapes, except its number of heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")
     extra = 1 if labels is None else 2
