@@ -7,6 +7,7 @@ part of the model's identity.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,37 @@ NEGATIVE = "negative_"
 """Prefix of the tensors for "no condition", named as in pipelines of diffusers."""
 
 
-def read_conditions(path: Path, needs: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """Embeddings of n conditions.
+
+    Attributes:
+        tables: embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or
+            ``(n + 1, …)`` if a last row stands for "no condition".
+        description: values of JSON: ``file``, its ``sha256``, ``rows`` (n), ``shapes`` of rows by name, and ``null``,
+            which is True if there is a row for "no condition".
+    """
+
+    tables: Mapping[str, Tensor]
+    description: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        """Number n of conditions."""
+        return self.description["rows"]
+
+    @property
+    def null(self) -> bool:
+        """True if the tables have a row for "no condition"."""
+        return self.description["null"]
+
+
+def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a safetensors file of embeddings, in which each tensor has a row for each condition.
 
     ``needs`` names the tensors that the network takes; if empty, it takes all in the file. For
     "no condition", the file may add ``negative_NAME`` for each NAME, with one row or equal rows.
     Raises a CheckpointError for an unreadable file, or a missing, unknown or invalid tensor.
-
-    Returns:
-        Embeddings by name, such as ``prompt_embeds``, each ``(n, …)`` in float32 for n conditions, or
-        ``(n + 1, …)`` if a last row stands for "no condition". Then their description, values of JSON:
-        ``file``, its ``sha256``, ``rows`` (n), ``shapes`` of rows by name, and ``null``, which is True
-        if there is a row for "no condition".
     """
     opened = open_checkpoint(path.expanduser())
     if opened.container != "safetensors":
@@ -71,7 +91,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> tuple[dict[str, Tensor]
         "null": bool(negative),
         "shapes": {name: list(table.shape[1:]) for name, table in tables.items()},
     }
-    return tables, description
+    return Conditions(tables, description)
 
 
 def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
@@ -88,10 +108,10 @@ def read_tables(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str,
             "the pipeline's encode_prompt, save them as safetensors, and give the file, as in "
             "'PATH?embeddings=prompts.safetensors' (docs/how-to/checkpoints.md)"
         )
-    tables, description = read_conditions(Path(embeddings["file"]), needs)
-    if description["sha256"] != embeddings["sha256"]:
+    conditions = read_conditions(Path(embeddings["file"]), needs)
+    if conditions.description["sha256"] != embeddings["sha256"]:
         raise _embeddings_error(embeddings["file"], "they changed while they were read; try again")
-    return tables
+    return conditions.tables
 
 
 def _null_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:

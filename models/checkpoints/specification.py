@@ -86,7 +86,7 @@ class Specification:
         boundary: ``scale`` and ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`, for a map that adds
             x_t to its predicted clean image; else empty.
         embeddings: empty if the network takes none. Else ``needs``, the names of the embeddings (if empty, all in the
-            file), and, once a file is given, its description by :func:`.read_conditions`.
+            file), and, once a file is given, the entries of ``Conditions.description``.
         scalars: further inputs, the same for all samples, such as FLUX's ``guidance`` and Stable Diffusion XL's
             ``time_ids``.
         decoder: settings of the decoder of latents; empty if samples are the data. Settings are ``class``, ``folder``,
@@ -305,7 +305,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
     needs = spec.embeddings["needs"]
-    _, description = read_conditions(Path(path), needs)
+    description = read_conditions(Path(path), needs).description
     return replace(
         spec,
         embeddings={"needs": needs, **description},

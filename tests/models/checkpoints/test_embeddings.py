@@ -48,7 +48,7 @@ def specification(file, **settings: str) -> Specification:
 
 
 def model(spec: Specification, file) -> Checkpoint:
-    return Checkpoint(spec, Told(read_conditions(file, ["prompt_embeds"])[0]), "told", "0" * 64)
+    return Checkpoint(spec, Told(read_conditions(file, ["prompt_embeds"]).tables), "told", "0" * 64)
 
 
 def exact(x: Tensor, sigma: float, mean: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def test_the_file_is_told_by_its_content(file, tmp_path):
 
 
 def test_a_denoiser_of_ones_own_takes_conditions(file):
-    tables, _ = read_conditions(file, ["prompt_embeds"])
+    tables = read_conditions(file, ["prompt_embeds"]).tables
     options = {"name": "told", "event": (2,), "identity": "1"}
     made = NativeDenoiser(Told(tables), VE(), "x0", conditions=3, **options)
     assert made.draw_labels(torch.tensor([5, 3]), 0).tolist() == [2, 0]
