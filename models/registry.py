@@ -198,7 +198,7 @@ def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
     check_options(f"model {spec}", scheme.load, (rest,), params, OF_EVERY_MODEL)
     if scheme.origin:
         product = scheme.load_value(rest, **params)
-        identity = f"{scheme.identity(rest, product.digest)}{identity_of_options(params)}"
+        identity = f"{scheme.identity(rest, product.read.digest)}{identity_of_options(params)}"
         return as_denoiser(product, scheme.short_spec(rest), identity)
     with record_files() as recorder:
         model = scheme.load(rest, **params)

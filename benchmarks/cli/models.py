@@ -194,9 +194,9 @@ def convert(
     """
     from ...models.loaders.checkpoint import split_settings, write_converted
 
-    written = write_converted(*split_settings(model.removeprefix("checkpoint:")), out)
+    tensors, numbers = write_converted(*split_settings(model.removeprefix("checkpoint:")), out)
     say(
-        f"{out} has {written.tensors} tensors of {written.numbers:,} numbers and card.json; "
+        f"{out} has {tensors} tensors of {numbers:,} numbers and card.json; "
         f"run it with --model {out}"
     )
     say_next(["check-model", out], ["run", "quick", "--model", out])

@@ -8,8 +8,6 @@ import math
 import shlex
 from contextlib import suppress
 from dataclasses import replace
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from ..decoding import Decoder
 from ..denoiser import OwnSampling, highest_finite_level
 from ..label_draws import labels_for
 from ..process import VE
+from .families import family
 from .opening import error_in_words
 from .specification import USER, Specification, process_of
 
@@ -34,7 +33,7 @@ class Checkpoint(NativeDenoiser):
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
-        scheduler: module of :mod:`.families` that has functions about the checkpoint's scheduler; None without one.
+        scheduler: True if the module of the family has functions about the checkpoint's scheduler.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels but
@@ -48,7 +47,7 @@ class Checkpoint(NativeDenoiser):
         name: str,
         content: str,
         decoder: Decoder | None = None,
-        scheduler: ModuleType | None = None,
+        scheduler: bool = False,
     ) -> None:
         if problem := _why_unusable(spec := with_range_of_process(spec)):
             raise ValueError(f"{name}: {problem}")
@@ -80,7 +79,7 @@ class Checkpoint(NativeDenoiser):
             null_label=spec.null_label,
         )
         self.spec, self.decoder = spec, decoder
-        self._scheduler = scheduler and scheduler.__name__  # a module cannot be pickled or copied
+        self._scheduler = scheduler
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return the steps of the checkpoint's scheduler, as :meth:`Denoiser.own_sampling` does."""
@@ -104,14 +103,11 @@ class Checkpoint(NativeDenoiser):
         return self._ask_scheduler("own_shift")
 
     def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
-        """Return the result of the family's ``function`` about the scheduler; None without one.
-
-        Raises a ValueError if a setting of the scheduler is invalid.
-        """
-        if self._scheduler is None:
+        """Return the result of the family's ``function`` about the scheduler; None without one."""
+        if not self._scheduler:
             return None
         try:
-            return getattr(import_module(self._scheduler), function)(self.spec, *arguments)
+            return getattr(family(self.spec.family), function)(self.spec, *arguments)
         except (TypeError, LookupError, ArithmeticError) as error:
             problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
             raise ValueError(f"{problem}; compare its file with the source's") from error
@@ -122,9 +118,9 @@ class Checkpoint(NativeDenoiser):
         If they are ``random``, all classes or conditions are equally likely. If ``balanced``, a label is the id modulo
         the number of classes or conditions.
         """
-        count = self.classes or self.conditions
         if self.spec.labels == "none":
             return None
+        count = self.classes or self.conditions
         if self.spec.labels == "balanced":
             return ids % count
         return labels_for(ids, seed, [1.0] * count)
@@ -168,13 +164,13 @@ def with_range_of_process(spec: Specification) -> Specification:
     parts -= {"process.sigma_data", "process.noise_scale"}
     if not parts or spec.open:
         return spec
-    process = process_of(spec)
-    top = highest_finite_level(process, process.level(process.t_max))
-    ends = {"sigma_min": ("process.t_max", process.level(process.t_min))}
-    ends["sigma_max"] = ("process.t_min", top)
+    process, levels = process_of(spec), {}
     # an end does not follow from the other end alone
-    levels = {n: v for n, (far, v) in ends.items() if spec.source(n) != USER and parts - {far}}
-    return replace(spec, **levels)  # type: ignore[arg-type]
+    if spec.source("sigma_min") != USER and parts - {"process.t_max"}:
+        levels["sigma_min"] = process.level(process.t_min)
+    if spec.source("sigma_max") != USER and parts - {"process.t_min"}:
+        levels["sigma_max"] = highest_finite_level(process, process.level(process.t_max))
+    return replace(spec, **levels)
 
 
 def fields_affecting_output(spec: Specification) -> dict[str, Any]:

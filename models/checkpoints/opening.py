@@ -179,6 +179,11 @@ class OpenedCheckpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     weight_files: tuple[Path, ...] = ()
 
+    @property
+    def entries(self) -> Mapping[str, Any]:
+        """The ``value`` if it is a mapping, else {}."""
+        return self.value if isinstance(self.value, Mapping) else {}
+
     @cached_property
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the file; for several files, of their names and hashes."""
@@ -319,10 +324,7 @@ def _open_pickle(path: Path) -> OpenedCheckpoint:
 
 
 def _unpickle(path: Path, *, mapped: bool) -> Any:
-    """Return the content of a ``torch.save`` file; objects of other libraries become records.
-
-    If ``mapped``, tensors are read from the file only when they are used.
-    """
+    """Return the content of a ``torch.save`` file; objects of other libraries become records."""
     options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule, "mmap": mapped}
     return _read_or_refuse(path, lambda: torch.load(path, map_location="cpu", **options))
 

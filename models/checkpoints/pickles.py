@@ -226,18 +226,13 @@ def _library_constructor(module: str, name: str) -> Any:
     if module == "numpy" or module.startswith("numpy."):
         path = f"{module}.{name}".removeprefix("numpy.").removeprefix("_").removeprefix("core.")
         if path in _NUMPY:
-            return _numpy_object(path)
+            # NumPy 1.26 also has np._core once anything imports it, but it is empty
+            core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
+            return attrgetter(path)(core if "." in path else np)
         value = getattr(np, name, None)
         if isinstance(value, type) and issubclass(value, np.generic | np.dtype):
             return value
     return None
-
-
-def _numpy_object(path: str) -> Any:
-    """Return NumPy's object ``path``; the core module has another name in NumPy 2 than in 1."""
-    # NumPy 1.26 also has np._core once anything imports it, but it is empty
-    core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
-    return attrgetter(path)(core if "." in path else np)
 
 
 class PickleModule:

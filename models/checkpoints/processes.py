@@ -24,6 +24,11 @@ from ..process import (
 
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 """Time input 1 - t, for networks whose own time is 1 at the data and 0 at the noise."""
+ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
+"""Range of noise levels of paths whose level becomes infinite at the end."""
+STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
+CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
+"""Fields of the straight path and of the circle, to which trainings add factor and time."""
 
 
 def range_of_process(process: Process) -> dict[str, Any]:

@@ -155,6 +155,9 @@ def program_specification(
     classes = signature.labels.shape[1] if signature.has_one_hot_labels and signature.labels else 0
     roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
     descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
+    evidence = [f"of its inputs {descriptions}", f"its output is {signature.output}"]
+    if signature.fixed_batch_size:
+        evidence.append(f"it takes {signature.fixed_batch_size} rows at a time")
     spec = Specification(
         family=family,
         network={"class": family, "arguments": {}},
@@ -165,15 +168,7 @@ def program_specification(
         limits=None,
         classes=classes or 0,
         labels="none" if signature.labels is None else "random",
-        evidence=(
-            f"of its inputs {descriptions}",
-            f"its output is {signature.output}",
-            *(
-                [f"it takes {signature.fixed_batch_size} rows at a time"]
-                if signature.fixed_batch_size
-                else []
-            ),
-        ),
+        evidence=tuple(evidence),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open=questions,
     )

@@ -58,14 +58,6 @@ def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
     return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
 
 
-def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
-    """Return answers to ``heads``: class ``network`` with ``arguments`` and each of ``counts``."""
-    return {
-        str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
-        for n in counts
-    }
-
-
 @dataclass(frozen=True, kw_only=True)
 class Specification:
     """Description of a checkpoint, and of how its network's output becomes E[x0 | x].

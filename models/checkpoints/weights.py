@@ -109,7 +109,7 @@ def chosen_set_in_words(spec: Specification) -> str:
 
 def training_arguments(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return the training arguments that a file stores as ``args``; empty if it has none."""
-    settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
+    settings = opened.entries.get("args")
     state = settings.state if isinstance(settings, ObjectStandIn) else settings
     return state if isinstance(state, Mapping) else {}
 
@@ -165,10 +165,7 @@ def _by_prefix(table: Tensors, keys: Sequence[str]) -> Sets:
 
 
 def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return averaged weights whose names in ``table`` have no dots, renamed; {} if none exist.
-
-    A tensor without an average, such as a buffer, is taken from the trained weights ``tensors``.
-    """
+    """Return averaged weights whose names in ``table`` have no dots, renamed; {} if none exist."""
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
     # the average may be of a submodule, so try without up to two leading parts of the names
     for outer in range(3) if averages else ():
@@ -189,11 +186,8 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 def _with_average(
     sets: Sets, average: Sequence[Tensor], opened: OpenedCheckpoint
 ) -> dict[str, Tensor]:
-    """Return the set of weights that ``average`` fits, with the averaged tensors in their place.
-
-    Tensors are matched in order, by shape. Raises a CheckpointError unless exactly one match exists and covers every
-    ``weight`` and ``bias``.
-    """
+    """Return the set of weights that ``average`` fits, with the averaged tensors in their place."""
+    # matched by shape from both ends; a match is unique if the two are the same
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         first = _names_in_order(shapes, [t.shape for t in average])
@@ -234,7 +228,7 @@ def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path
     more elements than the file at ``path`` has bytes.
     """
     try:
-        with _SizeLimit(path):
+        with _SizeLimit(path):  # else a hostile file of a kilobyte could take any amount of memory
             return kind(**arguments)
     except CheckpointError:
         raise
@@ -246,10 +240,7 @@ def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path
 
 
 class _SizeLimit(TorchFunctionMode):
-    """Context that raises a CheckpointError if a network has more elements than its file has bytes.
-
-    Without a limit, a damaged or hostile file of a kilobyte could allocate any amount of memory.
-    """
+    """Context that raises a CheckpointError if a network has more elements than its file has bytes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

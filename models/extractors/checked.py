@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..loaders.source_file import LoadedValue, digest_of, with_default_dtype
+from ..loaders.source_file import LoadedValue, with_default_dtype
 from ..loaders.user_files import record_files
 from ..reference import FloatArray
 
@@ -32,7 +32,7 @@ class CheckedExtractor:
         event: tuple[int, ...],
         limits: tuple[float, float] | None = None,
     ) -> None:
-        self._call, self.read, _, self._default_dtype = loaded
+        self._call, self.read, self._default_dtype = loaded
         if not callable(self._call):
             problem = f"{name} returned {type(self._call).__name__}"
             raise ValueError(f"{problem}; it must return a callable from samples to features")
@@ -44,7 +44,7 @@ class CheckedExtractor:
         with record_files() as files_read:  # weights may be loaded at the first call
             together, alone = self._features(noise.clone()), self._features(noise[:1].clone())
         self.read |= files_read.paths
-        self.identity = f"{name}-{digest_of(self.read)}"
+        self.identity = f"{name}-{self.read.digest}"
         if not np.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(together).max()):
             raise ValueError(
                 f"extractor {self.identity} gave a sample other features in another batch, or at "

@@ -18,7 +18,6 @@ from .schemes import Schemes
 ENTRY_POINTS = "samplerbench.models"
 
 LOADERS = Schemes("model", ENTRY_POINTS, __name__)
-"""Table of the loaders of models."""
 
 loader = LOADERS.register
 

@@ -12,8 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import safetensors.torch
@@ -151,7 +150,7 @@ def _describe_unknown(opened: OpenedCheckpoint) -> str:
     entries = tensor_names_by_entry(opened)
     names = [name for table in entries.values() for name in table]
     if not names:
-        keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
+        keys = [str(key) for key in opened.entries][:SHOWN]
         inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
         return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
     most = max(entries, key=lambda entry: len(entries[entry]))
@@ -209,17 +208,15 @@ def build_model(spec: Specification, opened: OpenedCheckpoint) -> Checkpoint:
         CheckpointError: the weights do not fit the network, or the decoder cannot be read.
         ValueError: ``spec`` leaves a setting open, or one of its values is invalid.
     """
-    of = family(spec.family)
     # the shape of images follows from that of samples; without it, Checkpoint refuses the model
     decoder = decoder_of(spec, opened) if spec.event else None
-    network = _read_or_refuse(opened, lambda: of.network(spec, opened))
+    network = _read_or_refuse(opened, lambda: family(spec.family).network(spec, opened))
     name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    scheduler = cast(ModuleType, of) if spec.preset else None
-    return Checkpoint(spec, network, name, content, decoder, scheduler)
+    return Checkpoint(spec, network, name, content, decoder, scheduler=bool(spec.preset))
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
@@ -281,16 +278,9 @@ def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     return Path(os.path.expanduser(path)), settings, None
 
 
-class WrittenCounts(NamedTuple):
-    """Number of tensors that were written, and number of their elements."""
-
-    tensors: int
-    numbers: int
-
-
 def write_converted(
     path: Path, settings: Mapping[str, str], name: str | None, out: Path
-) -> WrittenCounts:
+) -> tuple[int, int]:
     """Write a checkpoint into the folder ``out``, and return the number of tensors and elements.
 
     ``model.safetensors`` gets the weights, and ``card.json`` the specification and origin.
@@ -314,4 +304,4 @@ def write_converted(
     (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
     # the card is written last, so that an incomplete folder is not recognised
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return WrittenCounts(len(state), sum(tensor.numel() for tensor in state.values()))
+    return len(state), sum(tensor.numel() for tensor in state.values())

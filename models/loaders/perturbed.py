@@ -98,14 +98,12 @@ class RandomField:
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
         rng = np.random.default_rng((seed, dim))
         self.spread = spread
-        self._waves = torch.from_numpy(
-            rng.standard_normal((dim, FEATURES)) / (math.sqrt(dim) * length)
-        )
-        self._clock = torch.from_numpy(rng.standard_normal(FEATURES))
-        self._phase = torch.from_numpy(rng.uniform(0, 2 * math.pi, FEATURES))
-        self._signs = torch.from_numpy(
-            rng.choice([-1.0, 1.0], (FEATURES, dim)) * math.sqrt(2 / FEATURES)
-        )
+        waves = rng.standard_normal((dim, FEATURES)) / (math.sqrt(dim) * length)
+        clock = rng.standard_normal(FEATURES)
+        phase = rng.uniform(0, 2 * math.pi, FEATURES)
+        signs = rng.choice([-1.0, 1.0], (FEATURES, dim)) * math.sqrt(2 / FEATURES)
+        arrays = (waves, clock, phase, signs)
+        self._waves, self._clock, self._phase, self._signs = map(torch.from_numpy, arrays)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return the field ``(n, d)`` at states ``(n, d)`` and levels ``(n,)``, row by row."""

@@ -130,7 +130,7 @@ def load(spec: str, **params: Any) -> Denoiser:
             a valid model.
     """
     loaded, name = call_function(spec, "model", **params), Path(spec).name
-    return as_denoiser(loaded, name, f"{name}-{loaded.digest}{identity_of_options(params)}")
+    return as_denoiser(loaded, name, f"{name}-{loaded.read.digest}{identity_of_options(params)}")
 
 
 def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
@@ -342,14 +342,12 @@ class FileModel(Denoiser):
 
     @_users_call
     def _exact_moments(self) -> Moments:
-        mean, cov = map(_float_array, self._model.moments())
+        plain = (m.detach().cpu() if isinstance(m, Tensor) else m for m in self._model.moments())
+        mean, cov = (np.asarray(moment, dtype=np.float64) for moment in plain)
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; latents are decoded, and clamped to the images' range.
-
-        Of :attr:`fixed_data`, the result is the part that ``seed`` stands for, ``n`` rows at most.
-        """
+        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
         if self.fixed_data:
             return self.fixed_data[seed == HELD_OUT_SEED][:n]
         images = self.decode(self._draw_samples(n, seed))
@@ -393,8 +391,3 @@ def _stated_limits(name: str, model: Any) -> tuple[float, float] | None:
             "lower one first, such as (-1.0, 1.0), or None"
         )
     return float(limits[0]), float(limits[1])
-
-
-def _float_array(moment: Any) -> FloatArray:
-    plain = moment.detach().cpu() if isinstance(moment, Tensor) else moment
-    return np.asarray(plain, dtype=np.float64)

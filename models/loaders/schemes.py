@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .source_file import LoadedValue, digest_of, files_of_modules, short_path
+from .source_file import LoadedValue, files_of_modules, short_path
 from .user_files import FileRecorder, FilesRead, module_file, record_files
 
 Load = TypeVar("Load", bound=Callable[..., Any])
@@ -54,8 +54,7 @@ class Scheme:
             except (Exception, SystemExit) as error:
                 what = f"{self.origin} raised {type(error).__name__}: {error}"
                 raise ValueError(f"{self.name}:{rest}: {what}") from error
-        read = self._files(recorder)
-        return LoadedValue(value, read, digest_of(read))
+        return LoadedValue(value, self._files(recorder))
 
     def identity(self, rest: str, digest: str) -> str:
         """Return a result's identity: short spec, package, version, and ``digest`` of its files."""

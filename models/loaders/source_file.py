@@ -103,22 +103,14 @@ def _imported_names_in(node: ast.AST, package: str) -> Iterator[str]:
 
 
 class LoadedValue(NamedTuple):
-    """Result of a function, the user's files that it was made of, and their :func:`digest_of`.
+    """Result of a function, and the user's files that it was made of.
 
     ``default_dtype`` is torch's default dtype when the function had returned.
     """
 
     value: Any
     read: FilesRead
-    digest: str
     default_dtype: torch.dtype | None = None
-
-
-def digest_of(read: FilesRead) -> str:
-    """Return 16 hexadecimal digits of a hash of files, and of their names if there are several."""
-    if len(read.hashes) == 1:
-        return next(iter(read.hashes.values()))[:16]
-    return hashlib.sha256(json.dumps(dict(read.hashes), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def identity_of_options(params: dict[str, Any]) -> str:
@@ -221,7 +213,7 @@ def call_function(spec: str, makes: str, /, **params: Any) -> LoadedValue:
             raise ValueError(f"{spec}: {name}() {what}") from error
         read |= recorder.paths | frozenset(files_of_modules(module))
         own = torch.get_default_dtype()
-    return LoadedValue(value, read, digest_of(read), own)
+    return LoadedValue(value, read, own)
 
 
 def _import_file(path: Path, makes: str) -> ModuleType:
@@ -293,7 +285,6 @@ def _restore_modules(folder: Path, names: set[str], aside: dict[str, ModuleType]
 
 
 def _importable_names(folder: Path) -> set[str]:
-    """Return the top-level names of the modules in a folder; empty if it cannot be read."""
     try:
         entries = [entry for entry in folder.iterdir() if entry.suffix == ".py" or entry.is_dir()]
     except OSError:

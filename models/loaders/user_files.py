@@ -12,6 +12,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import json
 import os
 import shlex
 import sys
@@ -169,6 +170,14 @@ class FilesRead:
         """SHA-256 of each file by its name (:func:`named_hashes`), computed at the first access."""
         return named_hashes(self.paths, self.folder)
 
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of a hash of the files, and of their names if there are several."""
+        if len(self.hashes) == 1:
+            return next(iter(self.hashes.values()))[:16]
+        plain = json.dumps(dict(self.hashes), sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
     def __or__(self, more: frozenset[str]) -> FilesRead:
         """Return a copy with more paths."""
         return self if more <= self.paths else FilesRead(self.folder, self.paths | more)
@@ -285,7 +294,8 @@ def _wrap_readers() -> None:
     importlib.import_module("safetensors.torch")
     by_name: dict[str, list[tuple[Callable[..., Any], Callable[..., Any]]]] = {}
     for place, name in _READERS:
-        holder = _loaded_object(place)
+        module, _, last = place.rpartition(".")  # a loaded module, or a class in one
+        holder = sys.modules.get(place) or getattr(sys.modules.get(module), last, None)
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
@@ -310,15 +320,7 @@ def _wrap_readers() -> None:
                     break
 
 
-def _loaded_object(place: str) -> Any:
-    """Return the loaded module or class of the dotted name ``place``; None if it is not loaded."""
-    module, _, name = place.rpartition(".")
-    return sys.modules.get(place) or getattr(sys.modules.get(module), name, None)
-
-
 def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a wrapper of a reader that records each argument that may be a file."""
-
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):

@@ -29,8 +29,6 @@ Scalars = Mapping[str, Any]
 PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
 LABELS = "class_labels"
 
-NOISE = "randn_tensor"
-"""Name of diffusers' function that draws a pipeline's initial noise."""
 USUAL = {
     "num_inference_steps": 1,
     "output_type": "latent",
@@ -82,29 +80,20 @@ class Convention:
 
 
 def _call_unet(net: nn.Module, x: Tensor, t: Tensor, rows: Rows, scalars: Scalars) -> Tensor:
-    """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF.
-
-    Stable Diffusion XL also takes a pooled embedding and ``time_ids``, six sizes of the image. Distilled networks take
-    the scale of guidance.
-    """
+    """Return the output of the U-Net of Stable Diffusion or DeepFloyd IF."""
     added = None
-    if POOLED in rows:
+    if POOLED in rows:  # Stable Diffusion XL; ``time_ids`` are six sizes of the image
         time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
         added = {"text_embeds": rows[POOLED], "time_ids": time_ids.expand(len(x), -1)}
     options = {}
-    if "guidance" in scalars:
-        options["timestep_cond"] = _guidance_embedding(scalars["guidance"], net, x)
+    if "guidance" in scalars:  # distilled networks take sinusoids of the scale
+        width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
+        half, scale = width // 2, scalars["guidance"]
+        places = torch.arange(half, dtype=x.dtype, device=x.device)
+        angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
+        embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
+        options["timestep_cond"] = embedding.expand(len(x), -1)
     return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **options)[0]
-
-
-def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """Return sinusoids ``(batch, width)`` of the guidance scale, an input of distilled U-Nets."""
-    width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
-    half = width // 2
-    places = torch.arange(half, dtype=x.dtype, device=x.device)
-    angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
-    embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
-    return embedding.expand(len(x), -1)
 
 
 def _takes_sizes(config: Config) -> bool:
@@ -124,7 +113,6 @@ def _why_unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Return the default values of ``time_ids`` and ``guidance``, if the U-Net takes them."""
     sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
@@ -190,7 +178,6 @@ CONVENTIONS = {
         ),
     ),
 }
-"""Calling conventions by the class name of the network."""
 
 
 def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
@@ -312,7 +299,6 @@ class PipelineNetwork(nn.Module):
         return out
 
     def _run_pipeline_at_time(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
-        """Return the network's output for states ``x`` at ``time``, by a step of the pipeline."""
         arguments = dict(self._arguments)
         if labels is not None and self.lookup.names:
             arguments |= self.lookup(labels)
@@ -336,12 +322,8 @@ class PipelineNetwork(nn.Module):
         return self._match_state_shape(once.output, x)
 
     def _match_state_shape(self, output: Tensor, x: Tensor) -> Tensor:
-        """Return ``output`` in the shape of the states ``x``; tokens are unpacked to images.
-
-        If ``output`` has two rows for each state, as under guidance, only its first half counts.
-        Raises a CheckpointError if the shapes differ nonetheless.
-        """
-        if len(output) == 2 * len(x):
+        """Return ``output`` in the shape of the states ``x``; tokens are unpacked to images."""
+        if len(output) == 2 * len(x):  # as under guidance
             output = output[: len(x)]
         if output.ndim != x.ndim and hasattr(self.pipeline, "_unpack_latents"):
             side = self.pipeline.vae_scale_factor
@@ -357,7 +339,7 @@ class PipelineNetwork(nn.Module):
 
 @contextmanager
 def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
-    """Make the pipeline draw ``x`` as its initial noise in this context."""
+    """Make the pipeline draw ``x`` as its initial noise, by diffusers' ``randn_tensor``."""
 
     def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
         if tuple(shape) != tuple(x.shape):
@@ -370,6 +352,6 @@ def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
     modules = {sys.modules[cls.__module__] for cls in type(pipeline).__mro__}
     with ExitStack() as stack:
         for module in modules:
-            if hasattr(module, NOISE):
-                stack.enter_context(mock.patch.object(module, NOISE, drawn))
+            if hasattr(module, "randn_tensor"):
+                stack.enter_context(mock.patch.object(module, "randn_tensor", drawn))
         yield

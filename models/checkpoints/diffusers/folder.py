@@ -90,7 +90,6 @@ def read_folder(opened: OpenedCheckpoint) -> Folder | None:
 
 
 def _read_pipeline(opened: OpenedCheckpoint, index: Mapping[str, Any]) -> Folder:
-    """Return the content of a pipeline's folder, whose ``model_index.json`` is ``index``."""
     pipeline = str(index.get("_class_name"))
     parts = {
         name: _checked_class(opened.path, name, value[1])
@@ -191,7 +190,6 @@ def check_no_code(weights: Path) -> None:
 
 
 def _decoder_fields(opened: OpenedCheckpoint, parts: Mapping[str, str]) -> dict[str, Any]:
-    """Return a pipeline decoder's ``class``, ``folder``, ``scale`` and ``shift``; empty if none."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,20 +113,27 @@ def _from_pretrained(
     kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
 ) -> Any:
     """Return ``kind.from_pretrained(folder)``; if it fails, a CheckpointError names ``named``."""
-    with _silenced_logs():
-        try:
-            return kind.from_pretrained(
-                folder,
-                variant=variant or None,
-                use_safetensors=".safetensors" in file,
-                local_files_only=True,
-                low_cpu_mem_usage=False,
-                **options,
-            )
-        except Exception as error:  # the library may raise anything on files
-            remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
-            what = error_in_words(error, 160)
-            raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
+    logger, bars = logging.getLogger("diffusers"), import_diffusers().utils.logging
+    level, had_bars = logger.level, bars.is_progress_bar_enabled()
+    logger.setLevel(logging.CRITICAL)  # our errors replace its logs
+    bars.disable_progress_bar()
+    try:
+        return kind.from_pretrained(
+            folder,
+            variant=variant or None,
+            use_safetensors=".safetensors" in file,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            **options,
+        )
+    except Exception as error:  # the library may raise anything on files
+        remedy = f"compare its size and its config.json with the source's, and {AGAIN}"
+        what = error_in_words(error, 160)
+        raise CheckpointError(f"diffusers cannot read {named} ({what}); {remedy}") from error
+    finally:
+        logger.setLevel(level)
+        if had_bars:
+            bars.enable_progress_bar()
 
 
 def import_diffusers() -> Any:
@@ -139,22 +145,6 @@ def import_diffusers() -> Any:
             "the networks of diffusers folders need the diffusers library "
             f"({error}); install it with pip install 'samplerbench[diffusers]'"
         ) from None
-
-
-@contextmanager
-def _silenced_logs() -> Iterator[None]:
-    """Silence the library's logs and progress bars in this context; our errors replace them."""
-    logger = logging.getLogger("diffusers")
-    level, bars = logger.level, import_diffusers().utils.logging
-    logger.setLevel(logging.CRITICAL)
-    had_bars = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if had_bars:
-            bars.enable_progress_bar()
 
 
 @dataclass(eq=False)
@@ -211,10 +201,8 @@ class Autoencoder:
     def _scaling(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return scale and shift in a shape that fits ``latents``."""
         shape = (-1, *[1] * (latents.ndim - 2))
-        scale, shift = (
-            latents.new_tensor(value).reshape(shape) for value in (self.scale, self.shift)
-        )
-        return scale, shift
+        scale, shift = latents.new_tensor(self.scale), latents.new_tensor(self.shift)
+        return scale.reshape(shape), shift.reshape(shape)
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """Return a copy on ``device``."""
@@ -254,10 +242,8 @@ def decoder_of(spec: Specification, opened: OpenedCheckpoint) -> Autoencoder | N
 
 
 def _as_scale_and_shift(decoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale.
-
-    The class VA-VAE is left out, since the library has no class of this name.
-    """
+    """Return a decoder's settings; LightningDiT's ``mean`` and ``std`` become shift and scale."""
+    # the library has no class VA-VAE
     others = {part: of for part, of in decoder.items() if of != "VA-VAE"}
     if "std" in others:
         scale = 1 / torch.tensor(others.pop("std"), dtype=torch.float64)
@@ -296,7 +282,6 @@ def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> No
 
 
 def _image_shape(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Return the shape of images decoded from latents ``event``; refuse unfit channels."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:

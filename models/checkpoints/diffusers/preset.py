@@ -151,11 +151,7 @@ def _with_option(sampler: str, option: str) -> str:
 
 
 def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: bool) -> list[int]:
-    """Return the orders of ``count`` single steps: 1 to ``order``, again and again.
-
-    The last orders are lower if the settings say so, ``order`` does not divide ``count``, or the
-    last step ends at noise level 0 (``to_zero``).
-    """
+    """Return the orders of ``count`` single steps: 1 to ``order``, again and again."""
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
     if not lowered or order == 1:
@@ -247,7 +243,6 @@ def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator
 
 
 def _unsupported_flows(scheduler: Settings, kind: str, spacing_keys: list[str]) -> Iterator[str]:
-    """Yield the reasons why the flow settings of a :data:`LOG_STEPS` scheduler are unsupported."""
     predicts = scheduler.get("prediction_type", "epsilon")
     is_flow = bool(scheduler.get("use_flow_sigmas"))
     if is_flow != (predicts == "flow_prediction"):
@@ -277,7 +272,7 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
             ``settings``: the scheduler's other settings. ``pipeline``, ``tokens``: as given.
             ``differs``: reasons why no sampler is equivalent.
     """
-    kind = scheduler_class_stem(scheduler)
+    kind = scheduler_class_stem(scheduler.get("_class_name"))
     if pipeline == "StableDiffusionPipeline":
         offset = {} if kind in _NO_OFFSET else {"steps_offset": 1}
         scheduler = {**scheduler, **offset, "clip_sample": False}
@@ -302,7 +297,6 @@ def preset_of(scheduler: Settings, pipeline: str = "", tokens: int = 1) -> dict[
 
 
 def _end_of_last_step(scheduler: Settings, kind: str) -> str:
-    """Return ``end`` of :func:`preset_of`: ``zero``, ``sigma_min`` or ``last``."""
     if kind in ("DDIM", "PNDM"):
         return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
     if kind == "LCM":
@@ -314,11 +308,7 @@ def _end_of_last_step(scheduler: Settings, kind: str) -> str:
 
 
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
-    """Return a folder's specification with the class ``scheduler`` in place of its own scheduler.
-
-    The scheduler's settings stay, as in diffusers' ``from_config``. Raises a ValueError for an unknown class, or one
-    that would change the noising process.
-    """
+    """Return ``spec`` with another class of scheduler, as diffusers' ``from_config`` makes it."""
     preset = spec.preset
     settings = {**preset["settings"], **preset["trained"], "_class_name": scheduler}
     try:
@@ -342,10 +332,7 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
     preset = spec.preset
     if preset["differs"]:
         raise ValueError(f"{preset['scheduler']}: {'; '.join(preset['differs'])}")
-    kind, scheduler_steps = (
-        scheduler_class_stem({"_class_name": preset["scheduler"]}),
-        steps_of(spec, steps),
-    )
+    kind, scheduler_steps = scheduler_class_stem(preset["scheduler"]), steps_of(spec, steps)
     check_strides(spec, kind, scheduler_steps.times)
     check_start(spec, scheduler_steps)
     levels = scheduler_steps.levels_to_end

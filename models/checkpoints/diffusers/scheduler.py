@@ -44,7 +44,7 @@ def specification_fields(scheduler: Settings) -> dict[str, Any]:
 
     Raises a CheckpointError if the scheduler, its schedule or its prediction is unknown.
     """
-    kind = scheduler_class_stem(scheduler)
+    kind = scheduler_class_stem(scheduler.get("_class_name"))
     if kind in _TRAININGS:
         return _TRAININGS[kind](scheduler)
     if kind not in TABLE:
@@ -61,9 +61,9 @@ def specification_fields(scheduler: Settings) -> dict[str, Any]:
     return _table_fields(scheduler, kind, prediction)
 
 
-def scheduler_class_stem(scheduler: Settings) -> str:
-    """Return the scheduler's class name without "Scheduler"."""
-    return str(scheduler.get("_class_name")).removesuffix("Scheduler")
+def scheduler_class_stem(class_name: Any) -> str:
+    """Return a scheduler's class name without "Scheduler"."""
+    return str(class_name).removesuffix("Scheduler")
 
 
 def _look_up(scheduler: Settings, key: str, names: Mapping[str, Any]) -> Any:
@@ -97,24 +97,20 @@ def _table_fields(scheduler: Settings, kind: str, prediction: str) -> dict[str, 
 
 
 def _flow_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``.
-
-    With ``invert_sigmas``, the network's own time is 1 at the data, and its output x0 - z.
-    """
+    """Return ``Specification`` fields of straight paths, time input t × ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     fields: dict[str, Any] = {
         "process": {"name": "flow", "t_min": 1 / steps},
         "prediction": "flow",
         "time": {"of": "t", "scale": float(steps)},
     }
-    if scheduler.get("invert_sigmas"):
+    if scheduler.get("invert_sigmas"):  # time 1 at the data, output x0 - z
         reverse = {"of": "t", "scale": -float(steps), "offset": float(steps)}
         fields |= {"factor": -1.0, "time": reverse}
     return fields
 
 
 def _score_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for the score, with time input sigma, data in [0, 1]."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -125,7 +121,6 @@ def _score_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _edm_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for EDM's output F, or -F for ``v_prediction``."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     low, high = scheduler.get("sigma_min", 0.002), scheduler.get("sigma_max", 80.0)
     fields = edm_fields(float(scheduler.get("sigma_data", 0.5)))
@@ -134,7 +129,6 @@ def _edm_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for a consistency model, with time input 250 ln(sigma)."""
     return {
         **_edm_fields({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
@@ -144,7 +138,6 @@ def _consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 
 def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
-    """Return ``Specification`` fields for a latent consistency model, ``boundary`` included."""
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(
@@ -160,10 +153,10 @@ def _latent_consistency_fields(scheduler: Settings) -> dict[str, Any]:
 
 def _continuous_fields(scheduler: Settings) -> dict[str, Any]:
     """Return ``Specification`` fields for v at any noise level, with time input ln(sigma) / 4."""
-    keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
-    ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     fields = edm_fields(1.0)
-    fields["process"] |= ends
+    for end, key in (("t_min", "sigma_min"), ("t_max", "sigma_max")):
+        if scheduler.get(key) is not None:
+            fields["process"][end] = float(scheduler[key])
     return {**fields, "prediction": "v"}
 
 

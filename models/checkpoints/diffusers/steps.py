@@ -41,8 +41,6 @@ LEVEL_KEYS = {
 GIVES_TIMES = ("FluxPipeline", "ChromaPipeline", "LTXPipeline", "Lumina2Pipeline")
 GIVES_TIMES += ("QwenImagePipeline", "ZImagePipeline")
 """Pipelines that give the scheduler times of the flow, from 1 to 1 / steps, before the shift."""
-LEVEL_OF_NO_SIGNAL = math.sqrt(2.0**24 - 1)
-"""Finite noise level that most schedulers use where the signal is 0 and the level infinite."""
 
 LevelsAndTimes = tuple[Sequence[float], Sequence[float]]
 _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
@@ -90,10 +88,7 @@ def steps_of(spec: Specification, count: int) -> SchedulerSteps:
     Raises a ValueError for an impossible ``count``, an unknown shift, unknown levels, or an infinite
     ``sigma_max`` if the scheduler begins at a finite level of its table.
     """
-    kind, process = (
-        scheduler_class_stem({"_class_name": spec.preset["scheduler"]}),
-        process_of(spec),
-    )
+    kind, process = scheduler_class_stem(spec.preset["scheduler"]), process_of(spec)
     by_formula = kind.startswith("EDM") or spec.time.get("of") == "log_level"
     if by_formula and {"t_min", "t_max"} <= spec.process.keys():
         levels, times = _formula_levels(spec, process.t_max, process.t_min, count), None
@@ -186,7 +181,7 @@ def _steps_in_table(spec: Specification, kind: str, process: Process, count: int
             f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
-        table[-1] = LEVEL_OF_NO_SIGNAL
+        table[-1] = math.sqrt(2.0**24 - 1)  # the library's finite level without signal
     # lowest ln(alpha / sigma) of a first evaluation
     lowest = float(settings.get("lambda_min_clipped", -math.inf))
     last = len(table) - int((-np.log(table) < lowest).sum())
@@ -235,22 +230,18 @@ def _training_times(
 
 
 def _formula_levels(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
-    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing.
-
-    Formulas: Karras et al. 2022 (arXiv:2206.00364, eq. 5), even steps in log sigma, beta quantiles (arXiv:2407.12173).
-    """
+    """Return ``count`` levels from ``top`` to ``bottom`` by the formula of the preset's spacing."""
     u = np.linspace(0, 1, count)
     spacing = spec.preset["spacing"]
-    if spacing == "beta":
+    if spacing == "beta":  # arXiv:2407.12173
         return (bottom + beta.ppf(1 - u, 0.6, 0.6) * (top - bottom)).tolist()
     if spacing in ("exponential", "lu"):
         return np.exp(math.log(top) + u * math.log(bottom / top)).tolist()
-    rho = float(spec.preset["settings"].get("rho", 7.0))
+    rho = float(spec.preset["settings"].get("rho", 7.0))  # Karras et al. 2022, eq. 5
     return ((top ** (1 / rho) + u * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho).tolist()
 
 
 def _shift_times(t: Any, shift: float) -> Any:
-    """Return times of a flow, shifted by ``shift``: towards the noise if it is above 1."""
     return shift * t / (1 + (shift - 1) * t)
 
 
@@ -268,14 +259,12 @@ def _steps_on_flow(spec: Specification, kind: str, process: Process, count: int)
 
 
 def _flow_levels(spec: Specification, process: Process, count: int) -> list[float]:
-    """Return ``count`` falling levels at shifted times of a flow; time 1 has an infinite level.
-
-    Without a dynamic shift, the library shifts the last time twice, unless the pipeline gives the times.
-    """
+    """Return ``count`` falling levels at shifted times of a flow; time 1 has an infinite level."""
     preset, settings = spec.preset, spec.preset["settings"]
     shift = _shift_of(spec, "shift")
-    dynamic = settings.get("use_dynamic_shifting")
-    last = process.t_min if dynamic else _shift_times(process.t_min, shift)
+    last = process.t_min
+    if not settings.get("use_dynamic_shifting"):  # the library shifts it twice
+        last = _shift_times(last, shift)
     if preset["pipeline"] in GIVES_TIMES:
         last = 1 / count
     times = _shift_times(np.linspace(1, last, count), shift)
@@ -293,16 +282,13 @@ def own_shift(spec: Specification) -> float | None:
 
 
 def _shift_of(spec: Specification, key: str) -> float:
-    """Return the dynamic shift if the scheduler uses one, else the fixed shift, setting ``key``.
-
-    Pipelines compute the dynamic shift from the number of tokens (after arXiv:2403.03206, section
-    5.3.2). Raises a ValueError if this number is unknown.
-    """
+    """Return the dynamic shift if the scheduler uses one, else the fixed shift, setting ``key``."""
     settings = spec.preset["settings"]
     if not settings.get("use_dynamic_shifting"):
         return float(settings.get(key, 1.0))
     if key == "flow_shift" or not spec.preset["tokens"]:
         raise ValueError(f"{spec.preset['scheduler']}: its shift depends on an unknown size")
+    # from the number of tokens, after arXiv:2403.03206, section 5.3.2
     few = float(settings.get("base_image_seq_len", 256))
     many = float(settings.get("max_image_seq_len", 4096))
     low, high = float(settings.get("base_shift", 0.5)), float(settings.get("max_shift", 1.15))

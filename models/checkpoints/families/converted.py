@@ -30,7 +30,6 @@ from ..weights import construct_network, fill_network
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
-"""Values of ``format`` and ``version`` in a card."""
 
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:

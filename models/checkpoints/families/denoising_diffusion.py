@@ -73,9 +73,9 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
             "size": size_answers(channels, SIDES, len(layout["widths"])),
         },
     )
-    return (
-        spec.with_answer("objective", objective, FILE) if objective else spec
-    ).with_forced_answers()
+    if objective:
+        spec = spec.with_answer("objective", objective, FILE)
+    return spec.with_forced_answers()
 
 
 def network(spec: Specification, opened: OpenedCheckpoint) -> Network:

@@ -84,7 +84,6 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
 
 
 def _sampling_in_words(preset: Mapping[str, Any]) -> str:
-    """Return a sentence that says how ``--sampler pipeline`` samples, or why it cannot."""
     if differs := "; ".join(preset["differs"]):
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
     return f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"

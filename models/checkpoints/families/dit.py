@@ -29,8 +29,8 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.dit import DiT
 from ..opening import CheckpointError, OpenedCheckpoint
-from ..processes import REVERSED, VP_LINEAR
-from ..specification import FILE, Specification, heads_answers
+from ..processes import CIRCLE, ENDS, REVERSED, STRAIGHT, VP_LINEAR
+from ..specification import FILE, Answers, Specification
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network, training_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
@@ -47,13 +47,6 @@ IMAGENET = 1000
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
 """Number of heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-
-ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
-"""Range of noise levels of paths whose level becomes infinite at the end."""
-
-STRAIGHT = {"process": {"name": "flow"}, "prediction": "flow"}
-CIRCLE = {"process": {"name": "trigonometric"}, "prediction": "v"}
-"""Fields of the straight path and of the circle, to which trainings add factor and time."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {
@@ -102,7 +95,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         arguments["interval"] = "whole"
     trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
     trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
-    heads = heads_answers("DiT", arguments, possible_heads(arguments["width"], HEADS))
+    heads = heads_answers("DiT", arguments, HEADS)
     settings, rows = training_arguments(opened), arguments["labels"]
     null = rows != settings.get("num_classes", IMAGENET)
     spec = Specification(
@@ -186,11 +179,16 @@ def read_transformer_arguments(
     }
 
 
-def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
-    """Return the published number of heads for a ``width``, or else all usual divisors of it."""
-    if width in published:
-        return (published[width],)
-    return tuple(n for n in OTHER_HEADS if width % n == 0)
+def heads_answers(
+    network: str, arguments: Mapping[str, Any], published: Mapping[int, int]
+) -> Answers:
+    """Return answers to ``heads``: the ``published`` number by width, or else its usual divisors."""
+    width = arguments["width"]
+    divisors = [n for n in OTHER_HEADS if width % n == 0]
+    return {
+        str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
+        for n in ([published[width]] if width in published else divisors)
+    }
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:

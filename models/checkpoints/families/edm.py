@@ -80,11 +80,9 @@ def persistent_network(opened: OpenedCheckpoint) -> PersistentNetwork | None:
     value = opened.value
     if isinstance(value, PersistentObject) and value.state.get("_modules"):
         return PersistentNetwork(value, "")
-    if not isinstance(value, Mapping):
-        return None
-    if isinstance(network := value.get("ema"), PersistentObject):
+    if isinstance(network := opened.entries.get("ema"), PersistentObject):
         return PersistentNetwork(network, "ema")
-    if isinstance(value.get("net"), PersistentObject):
+    if isinstance(opened.entries.get("net"), PersistentObject):
         problem = f"{opened.path} is the state of a training, with weights that are not averaged"
         raise CheckpointError(f"{problem}; give the network-snapshot-*.pkl beside it")
     return None
@@ -177,10 +175,7 @@ def _ve_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _iddpm_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``Specification`` fields for iDDPM. Output: noise, in the first half of the channels.
-
-    The time input is the number of the nearest level in the file's table ``u``, from 0 for the lowest level.
-    """
+    """Return ``Specification`` fields for iDDPM; the table ``u`` falls from the highest level."""
     table = arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
     signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))

@@ -60,8 +60,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 
 def _decoder_fields(opened: OpenedCheckpoint) -> dict[str, Any]:
-    """Return the ``Specification.decoder`` for the file's encoder; {} if images are not encoded."""
-    encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
+    encoder = opened.entries.get("encoder")
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
         return {}
     scale, bias = (encoder.state.get(name) for name in ("scale", "bias"))

@@ -71,10 +71,7 @@ Values = dict[str, Any]
 
 
 def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, Tensor]]:
-    """Return graph, input specs, output specs and named tensors in a file of ``torch.export.save``.
-
-    Raises a CheckpointError if the file has another format or version, holds pickled objects, or is damaged.
-    """
+    """Return graph, input specs, output specs and named tensors in a file of ``torch.export.save``."""
     with zipfile.ZipFile(path) as file:
         names = {name.partition("/")[2]: name for name in file.namelist()}
         if "serialized_exported_program.json" in file.namelist():
@@ -107,12 +104,11 @@ def _read_archive(path: Path) -> tuple[Json, list[Json], list[Json], dict[str, T
                         )
                     stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
                     tensors[name] = _make_tensor(stored, entry["tensor_meta"])
-            signature = program["graph_module"]["signature"]
-            ends = signature["input_specs"], signature["output_specs"]
-            return program["graph_module"]["graph"], *ends, tensors
+            module, signature = program["graph_module"], program["graph_module"]["signature"]
+            return module["graph"], signature["input_specs"], signature["output_specs"], tensors
+        except CheckpointError:
+            raise
         except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-            if isinstance(error, CheckpointError):
-                raise
             what = error_in_words(error, 80)
             raise CheckpointError(f"{path} is damaged ({what}); {AGAIN}") from None
 
@@ -187,7 +183,10 @@ class Program(nn.Module):
         values |= {port.name: value for port, value in zip(self.ports, inputs, strict=True)}
         device = inputs[0].device
         for call, described, names, done in self._steps:
-            arguments = {k: _argument_value(v, values, device) for k, v in described.items()}
+            arguments = {
+                key: device if kind == "as_device" else _READ[kind](content, values)
+                for key, (kind, content) in described.items()
+            }
             by_name = isinstance(call, torch._ops.OpOverload)
             result = call(**arguments) if by_name else call(*arguments.values())
             _store_outputs(names, result, values)
@@ -220,11 +219,8 @@ class Program(nn.Module):
 
     def _read_nodes(
         self, nodes: list[Json]
-    ) -> Iterator[tuple[Callable[..., Any], dict[str, Json], Any, list[str]]]:
-        """Yield each operator, its arguments, output names, and names that can be freed after it.
-
-        Arguments are named as in the operator's schema, or by position (0, 1, …) for arithmetic.
-        """
+    ) -> Iterator[tuple[Callable[..., Any], dict[str, tuple[str, Any]], Any, list[str]]]:
+        """Yield each operator, its arguments, output names, and names that can be freed after it."""
         last = {name: i for i, node in enumerate(nodes) for name in _argument_names(node["inputs"])}
         last[self._result] = len(nodes)
         done: dict[int, list[str]] = {}
@@ -233,7 +229,7 @@ class Program(nn.Module):
         for i, node in enumerate(nodes):
             if not node["target"].startswith(SKIPPED):
                 call = self._find_operator(node["target"])
-                arguments = {
+                arguments = {  # of arithmetic, without names, by position
                     entry["name"] or str(k): self._check_argument(entry["arg"], node["target"])
                     for k, entry in enumerate(node["inputs"])
                 }
@@ -251,24 +247,16 @@ class Program(nn.Module):
                 return place
         raise self._refusal(f"calls {target}, which is none of torch's own operators on tensors")
 
-    def _check_argument(self, argument: Json, target: str) -> Json:
-        (kind,) = argument
-        if kind not in (*_READ, *PLAIN, "as_device"):
+    def _check_argument(self, argument: Json, target: str) -> tuple[str, Any]:
+        ((kind, content),) = argument.items()
+        if kind not in (*_READ, "as_device"):  # the device is that of the program's input
             raise self._refusal(f"hands {target} a value of the kind {kind.removeprefix('as_')}")
-        return argument
+        return kind, content
 
     def _refusal(self, what: str) -> CheckpointError:
         return CheckpointError(
             f"{self.path}: its program {what}; {AGAIN}, or wrap the network in a Python file"
         )
-
-
-def _argument_value(argument: Json, values: Values, device: torch.device) -> Any:
-    """Return the value of an operator's argument: a constant, or an entry of ``values``."""
-    ((kind, content),) = argument.items()
-    if kind == "as_device":
-        return device  # the device of the program's input
-    return content if kind in PLAIN else _READ[kind](content, values)
 
 
 def _size_value(content: Json, values: Values) -> Any:
@@ -280,6 +268,7 @@ def _optional_value(content: Json, values: Values) -> Any:
 
 
 _READ: Mapping[str, Callable[[Any, Values], Any]] = {
+    **dict.fromkeys(PLAIN, lambda content, values: content),  # noqa: ARG005
     "as_none": lambda spec, values: None,  # noqa: ARG005
     "as_tensor": lambda spec, values: values[spec["name"]],
     "as_tensors": lambda spec, values: [values[one["name"]] for one in spec],

@@ -16,15 +16,13 @@ From noise alone: yes, the path ends there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ...adapters import Network
 from ..opening import CheckpointError, OpenedCheckpoint
-from ..processes import REVERSED
+from ..processes import CIRCLE, ENDS, REVERSED, STRAIGHT
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_in_words, find_sets
-from .dit import CIRCLE, ENDS, STRAIGHT
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
 COUPLED = "otcfm"
@@ -81,9 +79,8 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 def _weight_sets(opened: OpenedCheckpoint) -> Sets:
     """Return sets of weights by entry name, averages first; {} if another library trained them."""
-    if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
-        return {}
-    return find_sets(opened, KEYS)
+    is_flow = any(name in opened.entries for name in FLOWS)
+    return find_sets(opened, KEYS) if is_flow else {}
 
 
 def _evidence(opened: OpenedCheckpoint, *, torchcfm: bool) -> list[str]:

@@ -20,10 +20,9 @@ from typing import Any
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, OpenedCheckpoint
-from ..processes import REVERSED
+from ..processes import ENDS, REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, choice_in_words, find_sets, load_network
-from .dit import ENDS
 from .lightning_dit import read_rotary_dit_arguments
 
 STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"

@@ -35,12 +35,9 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "image_transformer_v1": KTransformerV1,
     "image_transformer_v2": KTransformerV2,
 }
-"""Networks by their ``type`` in a configuration."""
 KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
 OTHER_KEYS = ("time_in_proj.weight",)
 """Names of weights that the transformers have."""
-AUGMENTED = 9
-"""Number of parameters that describe a data augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
 """Settings for conditions or missing stages, of which only 0 or nothing is supported."""
 ATTENTION = ("global", "neighborhood", "shifted-window", "none")
@@ -70,7 +67,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 def _model_config(opened: OpenedCheckpoint) -> Mapping[str, Any]:
     """Return ``config["model"]`` with classes and their dropout added; {} for other files."""
-    config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
+    config = opened.entries.get("config")
     if "config" in opened.metadata:
         try:
             config = json.loads(opened.metadata["config"])
@@ -140,12 +137,12 @@ def _read_arguments(
             "widths": config["channels"],
             "attention": config["self_attn_depths"],
             "patch": config.get("patch_size", 1),
-            "conditions": AUGMENTED if config.get("augment_wrapper", True) else 0,
+            # parameters of a data augmentation
+            "conditions": 9 if config.get("augment_wrapper", True) else 0,
             "variance": bool(config.get("has_variance", False)),
         }
 
     def hidden(layer: str) -> int:
-        """Return the hidden width of the perceptron ``layer``, read from its weights."""
         return tensors[f"{layer}.down_proj.weight"].shape[1]
 
     shared = {

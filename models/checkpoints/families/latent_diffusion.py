@@ -69,8 +69,6 @@ PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
 
 The networks are Stable Diffusion 1, 2 and XL, and latent diffusion's for ImageNet and for text.
 """
-V_OR_NOISE = 1024
-"""Width of the embeddings of Stable Diffusion 2, some of whose networks predict v."""
 
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:
@@ -97,6 +95,9 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
     networks = _network_answers(opened.path, unet, arguments, context, heads)
+    predictions = ("eps", "v") if context == 1024 else ("eps",)  # Stable Diffusion 2 has both
+    if "v_pred" in stored:
+        predictions = ("v",)
     process, betas, source = _process_and_betas(opened, stored, context)
     scale = {"scale": float(stored[SCALE])} if SCALE in stored else {}
     ends = range_of_betas(betas)
@@ -120,7 +121,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
         open={
-            "training": _prediction_answers(context, stored),
+            "training": {name: {"prediction": name} for name in predictions},
             "attention": networks,
             "size": size_answers(channels, sides, len(arguments["widths"])),
         },
@@ -147,8 +148,7 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 
 def _stored_tensors(opened: OpenedCheckpoint) -> dict[str, Tensor]:
-    content = opened.value
-    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
+    return state_dict(opened.entries.get("state_dict", opened.entries))
 
 
 def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
@@ -156,13 +156,6 @@ def _context_width(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     names = (TEXT.format(i) for i in range(blocks))
     return next((unet[name].shape[1] for name in names if name in unet), 0)
-
-
-def _prediction_answers(context: int, stored: Tensors) -> Answers:
-    if "v_pred" in stored:
-        return {"v": {"prediction": "v"}}
-    noise: Answers = {"eps": {"prediction": "eps"}}
-    return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
 
 
 def _condition_fields(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
@@ -222,7 +215,6 @@ def _network_answers(
 def _library_arguments(
     path: Path, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Return the arguments of ``UNet2DConditionModel``; refuse networks that enlarge images."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{path} enlarges or refines images, and is given more of them; {WRAP}"

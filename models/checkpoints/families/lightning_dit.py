@@ -20,9 +20,10 @@ from torch import Tensor
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, OpenedCheckpoint, open_checkpoint, state_dict
-from ..specification import FILE, Specification, heads_answers
+from ..processes import ENDS
+from ..specification import FILE, Specification
 from ..weights import Tensors, choice_in_words, find_sets, load_network
-from .dit import ENDS, HEADS, LATER, TRAININGS, possible_heads, read_transformer_arguments
+from .dit import HEADS, LATER, TRAININGS, heads_answers, read_transformer_arguments
 
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
@@ -38,7 +39,8 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         return None
     entry, tensors = next(iter(sets.items()))
     arguments = read_rotary_dit_arguments(tensors, tensors["x_embedder.proj.weight"], opened)
-    heads = heads_answers("RotaryDiT", arguments, _possible_heads(tensors, arguments["width"]))
+    published = _heads_by_width(tensors, arguments["width"])
+    heads = heads_answers("RotaryDiT", arguments, published)
     channels = arguments["in_channels"]
     decoder = _decoder_fields(opened, channels)
     return Specification(
@@ -85,12 +87,12 @@ def read_rotary_dit_arguments(
     }
 
 
-def _possible_heads(tensors: Tensors, width: int) -> tuple[int, ...]:
-    """Return the possible numbers of heads: only one if the file has the width of a head."""
+def _heads_by_width(tensors: Tensors, width: int) -> dict[int, int]:
+    """Return numbers of heads by width, for ``width`` from the width of a head if the file has it."""
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
-            return (width // tensors[name].shape[-1],)
-    return possible_heads(width, {**HEADS, **MORE_HEADS})
+            return {width: width // tensors[name].shape[-1]}
+    return {**HEADS, **MORE_HEADS}
 
 
 def _decoder_fields(opened: OpenedCheckpoint, channels: int) -> dict[str, Any]:

@@ -34,8 +34,6 @@ DTYPES = {
     "tensor(int64)": torch.int64,
     "tensor(int32)": torch.int32,
 }
-QUIET = 4
-"""Level "fatal" of onnxruntime's log; errors are raised here instead."""
 
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:
@@ -71,7 +69,6 @@ class OnnxNetwork(ProgramNetwork):
 
 
 def _open_program(path: Path) -> tuple[Any, Signature]:
-    """Return a session of onnxruntime that runs a file, and the file's signature."""
     try:
         import onnxruntime
     except ImportError:
@@ -79,7 +76,7 @@ def _open_program(path: Path) -> tuple[Any, Signature]:
             f"{path} is an ONNX file, and onnxruntime is not installed; pip install 'samplerbench[onnx]'"
         ) from None
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
+    options.log_severity_level = 4  # fatal; errors are raised here instead
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(

@@ -119,7 +119,7 @@ def _doubles_resolution(tensors: Tensors, block: int) -> bool:
 
 def recognise(opened: OpenedCheckpoint) -> Specification | None:
     """Return the specification of OpenAI's U-Net, alone or an entry such as ``ema``; else None."""
-    if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
+    if any(name in opened.entries for name in FLOWS):
         return None
     sets = find_sets(opened, KEYS)
     latent = find_sets(opened, [WITHIN_LATENT + key for key in KEYS])
@@ -205,11 +205,7 @@ def size_answers_of(unet_arguments: Mapping[str, Any]) -> Answers:
 
 
 def _schedule_answers(*, learned_variance: bool) -> Answers:
-    """Return the possible schedules: linear and cosine with 1000 and 4000 steps, perhaps EDM's.
-
-    The time input is the number of the step; :data:`RESCALED` tells users of an exception. ``edm``,
-    a teacher of consistency models, is possible only without a learned variance.
-    """
+    """Return the possible schedules: linear and cosine with 1000 and 4000 steps, perhaps EDM's."""
     answers: Answers = {}
     for steps, name in product((1000, 4000), ("linear", "cosine")):
         ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}

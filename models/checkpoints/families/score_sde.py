@@ -56,8 +56,6 @@ LARGE = 1024
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
 FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
 """Filters for changes of resolution in NCSN++ and DDPM++."""
-CIFAR = (0.01, 50.0)
-"""Range of noise levels of the published VE networks for CIFAR-10, whose data are in [0, 1]."""
 STEPS = 1000
 
 
@@ -247,17 +245,23 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     entry, tensors = next(iter(sets.items()))
     arguments = read_unet_arguments(tensors, opened.path)
     trainings = _training_answers(tensors, arguments["embedding_type"])
-    filters = _filter_answers(arguments)
+    filters, attention = _filter_answers(arguments), arguments["attention"]
+    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
+    channels, levels = arguments["in_channels"], len(arguments["channel_mult"])
     return Specification(
         family="score_sde",
         network=next(iter(filters.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(arguments["in_channels"], 0, 0),
+        event=(channels, 0, 0),
         process={"name": ""},
         prediction="eps",
         evidence=(*_evidence(arguments), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
-        open={"training": trainings, "filter": filters, "size": _size_answers(arguments)},
+        open={
+            "training": trainings,
+            "filter": filters,
+            "size": size_answers(channels, sides, levels),
+        },
     ).with_forced_answers()
 
 
@@ -288,7 +292,7 @@ def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _training_answers(tensors: Tensors, embedding: str) -> Answers:
     """Return the possible trainings: VE for Fourier features of time, else VP, subVP, VE-1000."""
-    low, high = CIFAR
+    low, high = 0.01, 50.0  # of the published networks for CIFAR-10, whose data are in [0, 1]
     if (levels := tensors.get("sigmas")) is not None and levels.ndim == 1 and len(levels) > 1:
         low, high = float(levels.min()), float(levels.max())
     exploding = {**ve_fields(low, high), "limits": [0.0, 1.0]}
@@ -297,13 +301,6 @@ def _training_answers(tensors: Tensors, embedding: str) -> Answers:
     per_log_level = (STEPS - 1) / math.log(high / low)
     time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
     return {**TRAININGS, "VE-1000": {**exploding, "time": time}}
-
-
-def _size_answers(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible image sides: one if one level has attention, whose side is then 16."""
-    attention = unet_arguments["attention"]
-    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
-    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filter_answers(unet_arguments: Mapping[str, Any]) -> Answers:

@@ -22,17 +22,15 @@ from ...adapters import Network
 from ...nets.uvit import UViT
 from ..opening import CheckpointError, OpenedCheckpoint
 from ..processes import SCHEDULE_ENDS, VP_LINEAR, schedule_fields
-from ..specification import FILE, Specification, heads_answers
+from ..specification import FILE, Specification
 from ..weights import WRAP, Tensors, choice_in_words, find_sets, load_network
-from .dit import possible_heads
+from .dit import heads_answers
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
 HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
 """Number of heads by width: S, M, L and H of the paper (Table 1)."""
 WITH_NULL = 1001
 """Number of rows of a table of ImageNet's labels with "no label"."""
-LATENT = 4
-"""Number of channels of Stable Diffusion's latents."""
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, **SCHEDULE_ENDS["scaled_linear"]}
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -50,8 +48,8 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     entry, tensors = next(iter(sets.items()))
     arguments = _read_transformer_arguments(opened, tensors)
     channels, rows = arguments["channels"], arguments["labels"]
-    heads = heads_answers("UViT", arguments, possible_heads(arguments["width"], HEADS))
-    is_latent = channels == LATENT
+    heads = heads_answers("UViT", arguments, HEADS)
+    is_latent = channels == 4  # Stable Diffusion's
     return Specification(
         family="uvit",
         network=next(iter(heads.values()))["network"],
@@ -81,7 +79,6 @@ def network(spec: Specification, opened: OpenedCheckpoint) -> Network:
 
 
 def _read_transformer_arguments(opened: OpenedCheckpoint, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of :class:`UViT`, read from shapes, except its number of heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")
     extra = 1 if labels is None else 2
