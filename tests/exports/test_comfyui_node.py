@@ -286,3 +286,11 @@ def test_comfyui_node__remarks_and_refusals_of_the_export():
         ValueError, match="comfyui takes no folder; choose diffusers or comfyui-node"
     ):
         export_folder("comfyui", make("euler"), GRID, make_model("gmm-2d"), "out")
+
+
+def test_comfyui_node__churn_above_the_highest_level_is_refused():
+    grid, model = karras(4, 0.02, 20.0), network("edm")
+    assert export("comfyui-node", make("euler_churn(s_max=10.0)"), grid, model, "m").code
+    churned = make("euler_churn(churn=2.0, s_max=40.0)")
+    with pytest.raises(ValueError, match=r"above the highest of edm, 20; churn from a lower level"):
+        export("comfyui-node", churned, grid, model, "m")

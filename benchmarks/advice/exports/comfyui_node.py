@@ -63,6 +63,12 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         return sigma * scale(sigma)
 
     steps = tabulate_steps(sampler, grid)
+    highest = max(row.sigma for row in steps.rows)
+    if highest > 1.01 * model.sigma_max:  # the node refuses such a table
+        raise ValueError(
+            f"{label_of(sampler)} evaluates up to noise level {highest:.4g}, above the highest of {model.name}, "
+            f"{model.sigma_max:.4g}; churn from a lower level, such as s_max={model.sigma_max / 2:.3g}"
+        )
     first = scale(steps.rows[0].sigma)
     content = describe_origin(sampler, model) | {
         "equal": node.inputs.get("sampler_name", node.name) if node else "",
