@@ -62,12 +62,8 @@ def add_rounding(
     _check_choice("network_level_dtype", level, DTYPES[:3])
     if network_predicts is not None:
         _check_choice("network_predicts", network_predicts, PREDICTED)
-    given = {
-        "network_dtype": network_dtype,
-        "network_level_dtype": network_level_dtype,
-        "network_predicts": network_predicts,
-    }
-    what = ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    given = zip(ROUNDING, (network_dtype, network_level_dtype, network_predicts), strict=True)
+    what = ",".join(f"{name}={value}" for name, value in given if value is not None)
     precision = Precision(network_dtype, getattr(torch, computing), getattr(torch, level))
     return LowPrecision(model, partial(_rounded, precision, network_predicts), what)
 
@@ -264,7 +260,17 @@ class RoundedExactModel(Wrapper):
                 "bfloat16 or float16"
             )
         self.network_dtype, self.precision, self.predicts = precision.computing, precision, predicts
-        self.process, self.infinite = self._process_of(inner, predicts), False
+        self.infinite = False
+        if predicts == "edm":
+            if (moments := inner.moments()) is None:
+                raise ValueError(
+                    f"model {inner.name} does not say its moments, which EDM's scaling needs; choose "
+                    "network_predicts=noise or velocity"
+                )
+            cov = moments[1]
+            self.process: Process = EDM(sigma_data=math.sqrt(float(cov.trace()) / len(cov)))
+        else:
+            self.process = VPLinear() if predicts == "noise" else RectifiedFlow()
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return D with rounding; see :class:`RoundedExactModel`."""
@@ -307,21 +313,6 @@ class RoundedExactModel(Wrapper):
         assert isinstance(self.process, EDM)
         spread = self.process.sigma_data
         return alpha, (spread * alpha) ** 2, level * spread * alpha
-
-    @staticmethod
-    def _process_of(inner: Denoiser, predicts: Predicted) -> Process:
-        if predicts == "noise":
-            return VPLinear()
-        if predicts == "velocity":
-            return RectifiedFlow()
-        moments = inner.moments()
-        if moments is None:
-            raise ValueError(
-                f"model {inner.name} does not say its moments, which EDM's scaling needs; choose "
-                "network_predicts=noise or velocity"
-            )
-        cov = moments[1]
-        return EDM(sigma_data=math.sqrt(float(cov.trace()) / len(cov)))
 
 
 _TIMES = 1000.0

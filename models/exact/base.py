@@ -125,9 +125,7 @@ class ExactModel(Denoiser):
         """Return ``n`` exact samples of the data, ``(n, *event)`` float64, by ``seed`` >= 0."""
         return self._draw_events(n, np.random.default_rng((seed, 0)))
 
-    def data(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` exact samples by ``seed``; the same as :meth:`sample`."""
-        return self.sample(n, seed)
+    data = sample
 
     def held_out(self, n: int) -> Tensor:
         """Return ``n`` fixed exact samples ``(n, *event)``, which :meth:`sample` never draws."""
@@ -180,6 +178,9 @@ class ExactModel(Denoiser):
         """
         twin = copy.copy(self)
         twin._observer = observer
+        for key, value in vars(self).items():
+            if isinstance(value, ExactModel):
+                setattr(twin, key, value.with_observer(observer))
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -209,7 +210,7 @@ class ExactModel(Denoiser):
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with its tensors on ``device``."""
+        """Return a copy of this model with its tensors, and models inside it, on ``device``."""
         return copy_on_device(self, device)
 
     def map_states(
@@ -288,10 +289,10 @@ def one_thread() -> Iterator[None]:
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
-    """Return a copy of ``holder`` whose attributes that are tensors lie on ``device``."""
+    """Return a copy of ``holder`` whose tensors and exact models are on ``device``."""
     twin = copy.copy(holder)
     for key, value in vars(holder).items():
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor | ExactModel):
             setattr(twin, key, value.to(device))
     return twin
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from ..cards.card import load_card
 from ..cards.reference import card_reference, value_range
 from ..denoiser import level_per_row
-from ..reference import Reference
 from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, to_numpy
 
 
@@ -77,7 +76,11 @@ class GaussianMixture(ExactModel):
         # Vectors of equal singular values depend on the number of threads, so no draw uses them.
         self._factors = factors.double()
         self._weights = weights / weights.sum()
-        self._log_weights = self._weights_by_label().log()
+        by_label = self._weights[None]  # (classes + 1, K); the last row is for no label
+        if component_class is not None:
+            inside = (component_class == torch.arange(self.classes)[:, None]) * self._weights
+            by_label = torch.cat([inside / inside.sum(1, keepdim=True), by_label])
+        self._log_weights = by_label.log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
         self._above = self._variances - self._floor[:, None]
@@ -217,14 +220,6 @@ class GaussianMixture(ExactModel):
         """
         return self._floor / across, self._above * square[:, :, None] / (along * across[:, :, None])
 
-    def _weights_by_label(self) -> Tensor:
-        """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""
-        if self.component_class is None:
-            return self._weights[None]
-        member = self.component_class == torch.arange(self.classes)[:, None]
-        inside = member * self._weights
-        return torch.cat([inside / inside.sum(1, keepdim=True), self._weights[None]])
-
 
 class MPPCA(GaussianMixture):
     """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999), float64.
@@ -252,11 +247,7 @@ def fashion_mppca() -> MPPCA:
     ``samplerbench_studies.training.fit_mppca`` fitted it to Fashion-MNIST.
     """
     card = load_card("fashion-mppca")
-
-    @cache
-    def reference() -> Reference | None:
-        return card_reference(card, model.held_out)
-
     model = MPPCA(card.name, card.event, card.tensors())
-    model.limits, model.make_reference = value_range(card), reference
+    model.limits = value_range(card)
+    model.make_reference = cache(lambda: card_reference(card, model.held_out))
     return model
