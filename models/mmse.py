@@ -236,11 +236,9 @@ def _(
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
     """Return the trace as the sum of the variances of the independent Haar coefficients."""
-
-    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-        return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
-
-    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
+    return model.evaluate_in_chunks(
+        lambda x, sigma, _: model._posterior_coefficients(x, sigma)[1].sum(1), x, sigma, labels
+    )
 
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]

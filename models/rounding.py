@@ -26,7 +26,6 @@ FLOAT8 = "float8_e4m3fn"
 DTYPES = ("float32", "bfloat16", "float16", FLOAT8)
 """Precisions of a network. Float8 is a precision of weights; such a network computes in bfloat16."""
 
-Predicted = str
 PREDICTED = ("edm", "noise", "velocity")
 """Outputs of a network by formula: EDM's F, the noise of a VP process, or the velocity of a flow."""
 
@@ -120,7 +119,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
     return twin
 
 
-def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
+def _rounded(precision: Precision, predicts: str | None, model: Denoiser) -> Denoiser:
     """Return a low-precision copy of a model; a :class:`RoundedExactModel` if it has no network."""
     from .checkpoints.programs import ProgramNetwork
 
@@ -252,7 +251,7 @@ class RoundedExactModel(Wrapper):
 
     capturable = False  # levels are rounded by way of the CPU
 
-    def __init__(self, inner: Denoiser, precision: Precision, predicts: Predicted) -> None:
+    def __init__(self, inner: Denoiser, precision: Precision, predicts: str) -> None:
         super().__init__(inner)
         if precision.weights == FLOAT8:
             raise ValueError(

@@ -152,8 +152,7 @@ class GaussianMixture(ExactModel):
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
-        floor = self._floor[:, None]
-        spread = torch.cat([self._variances - floor, torch.ones_like(floor)], 1)
+        spread = torch.cat([self._above, torch.ones_like(self._floor)[:, None]], 1)
         weighted = (self._weights[:, None] * spread).reshape(-1, 1) * self._basis
         eye = torch.eye(self.dim, dtype=torch.float64, device=self._basis.device)
         cov = self._basis.T @ weighted + (self._weights @ self._floor) * eye

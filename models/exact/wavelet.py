@@ -227,8 +227,7 @@ class Wavelet(ExactModel):
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return E[x0 | x] of rows by the formula in :class:`Wavelet`."""
-        mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
-        return self._to_pixels(mean)
+        return self._to_pixels(self._posterior_coefficients(x, sigma)[0])
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
@@ -253,12 +252,11 @@ class Wavelet(ExactModel):
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean ``(batch, d)`` and dense covariance ``(batch, d, d)`` of x0 given ``x``."""
-
-        def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._posterior_coefficients(self._to_coefficients(x), sigma)[1]
-
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
-        return mean, self._pixel_covariance(self.evaluate_in_chunks(variances, x, sigma, None))
+        variances = self.evaluate_in_chunks(
+            lambda x, sigma, _: self._posterior_coefficients(x, sigma)[1], x, sigma, None
+        )
+        return mean, self._pixel_covariance(variances)
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
@@ -298,8 +296,9 @@ class Wavelet(ExactModel):
             offset.square() / v + v.log() + math.log(2 * math.pi)
         )
 
-    def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
+    def _posterior_coefficients(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance ``(n, d)`` of the clean coefficients given noisy rows ``x``."""
+        c = self._to_coefficients(x)
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])

@@ -205,18 +205,11 @@ class LevelUNet(nn.Module):
         *,
         everywhere: bool = True,
     ) -> None:
-        """Add the encoder ``enc`` and the decoder ``dec``.
+        """Add the encoder ``enc``, which begins with ``stem`` of ``channels`` outputs, and the decoder ``dec``.
 
-        Args:
-            img_resolution: side of the images.
-            widths: channels of each resolution, the finest first.
-            num_blocks: number of encoder blocks at each resolution.
-            stem: first layer of the encoder.
-            channels: output channels of ``stem``.
-            attention: sides of the resolutions with attention.
-            make_block: function that returns a block. Its arguments are channels in, channels out, True in the encoder,
-                True for attention, and the change of resolution.
-            everywhere: True for attention in all decoder blocks of these resolutions, False in the last block only.
+        ``widths`` are the channels of each resolution, the finest first, and ``attention`` the sides with attention.
+        ``make_block`` gets channels in and out, True in the encoder, True for attention, and the change of resolution.
+        Unless ``everywhere``, only the last decoder block of a resolution has attention.
         """
         self.blocks = num_blocks
         self.sides = [img_resolution >> level for level in range(len(widths))]
