@@ -238,7 +238,8 @@ class LevelUNet(nn.Module):
                 self.dec[f"{at}_block{n}"] = make_block(c_in, width, False, attends, "")
                 c = width
 
-    def _run_encoder(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+    def _run_levels(self, x: Tensor, emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, output) of each resolution of the decoder, coarsest first."""
         states, image = [], x
         for level, side in enumerate(self.sides):
             at = f"{side}x{side}"
@@ -250,11 +251,6 @@ class LevelUNet(nn.Module):
             for n in range(self.blocks):
                 x = self.enc[f"{at}_block{n}"](x, emb)
                 states.append(x)
-        return states
-
-    def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield (name, output) of each resolution, coarsest first; remove ``states`` when used."""
-        x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
