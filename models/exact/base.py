@@ -110,6 +110,20 @@ class ExactModel(Denoiser):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``."""
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the trace of Cov[x0 | x], in squared data units: ``(batch,)`` float64.
+
+        It equals E[|x0 - d|² | x] with d = E[x0 | x]. A model without a formula of its own takes
+        the trace of :meth:`posterior`, and raises a ValueError if ``labels`` are given.
+        """
+        if labels is not None:
+            raise ValueError(
+                f"model {self.name} knows its posterior covariance without labels only; leave them out"
+            )
+        return self.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
+
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return E[x0 | x] (:meth:`Denoiser.denoise`), computed in float64, in ``x``'s dtype."""
         return self.map_states(self.denoise_rows, x, sigma, labels)

@@ -107,6 +107,22 @@ class PointCloud(ExactModel):
             cov.append(offset.T @ offset)
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return sum_j p(j | x) |y_j - c|² - |d - c|², with c the likeliest of the points y_j.
+
+        Both terms vanish where only one point is likely.
+        """
+
+        def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+            chosen = self._log_joint(x, sigma, labels).softmax(1)
+            likeliest = chosen.argmax(1)
+            offset = row_stable_matmul(chosen, self._points) - self._points[likeliest]
+            return ((chosen * self._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
+
+        return self.evaluate_in_chunks(trace_per_row, x, sigma, labels)
+
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow from a small ``sigma``: the nearest point with the label."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
@@ -223,6 +239,15 @@ class KernelDensity(ExactModel):
         mean = keep * x.flatten(1).double() + (1 - keep) * centre
         within = (keep[:, 0] * square)[:, None, None] * eye
         return mean, (1 - keep[..., None]).square() * cov + within
+
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the variance between the points plus the variance within a kernel."""
+        square = level_per_row(sigma, x).square()
+        level, keep = self._cloud_level(square.sqrt())
+        between = self._cloud.posterior_trace(x, level, labels)
+        return (1 - keep[:, 0]).square() * between + self.dim * keep[:, 0] * square
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None

@@ -186,6 +186,37 @@ class GaussianMixture(ExactModel):
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         return mean, along + between + isotropic[:, :, None] * eye
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
+
+        Let u = x - mean, c = U_k^T (u - mu_k) and gain = v_k / (v_k + sigma²) - g_k. Then
+        E[x0 | x, k] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
+
+            |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
+                     + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
+        """
+
+        def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+            terms = self._component_terms(x, sigma, labels)
+            chosen = terms.log_joint.softmax(1)
+            keep, gain = self._posterior_gains(terms.square, terms.across, terms.along)
+            across = row_stable_matmul(terms.x, self._basis.T).reshape(*keep.shape, -1)[:, :, -1]
+            along = gain * terms.coords
+            bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + self._offsets))).sum(2)
+            size = (
+                keep.square() * terms.x.square().sum(1, keepdim=True)
+                + (1 - keep).square() * self._norms
+                + 2 * keep * (1 - keep) * across
+                + bent
+            )
+            within = terms.square * (gain.sum(2) + self.dim * keep)
+            d = self.denoise_rows(x, sigma, labels) - self._centre
+            return (chosen * (size + within)).sum(1) - d.square().sum(1)
+
+        return self.evaluate_in_chunks(trace_per_row, x, sigma, labels)
+
     def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return the :class:`ComponentTerms` of ``(n, d)`` rows."""
         x = x - self._centre

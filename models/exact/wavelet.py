@@ -144,7 +144,8 @@ def _corners(image: Tensor) -> list[Tensor]:
 
 def _quarters(image: Tensor) -> list[Tensor]:
     """Return views of the four quarters of an image, row by row."""
-    return [quarter for half in image.chunk(2, -2) for quarter in half.chunk(2, -1)]
+    m = image.shape[-1] // 2
+    return [image[..., i : i + m, j : j + m] for i in (0, m) for j in (0, m)]
 
 
 SPREAD = 0.25
@@ -257,6 +258,14 @@ class Wavelet(ExactModel):
             lambda x, sigma, _: self._posterior_coefficients(x, sigma)[1], x, sigma, None
         )
         return mean, self._pixel_covariance(variances)
+
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the sum of the variances of the independent Haar coefficients."""
+        return self.evaluate_in_chunks(
+            lambda x, sigma, _: self._posterior_coefficients(x, sigma)[1].sum(1), x, sigma, labels
+        )
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None

@@ -45,6 +45,11 @@ class QuantisedExtractor:
         levels = to_grey_levels(x, self._limits, self.how).to(x.dtype)
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
+    def reference(self, plain: Reference) -> Reference:
+        """Return a copy of ``plain`` with this extractor, and no features of converged samples."""
+        identity = f"{plain.identity}-samples-{self.how}"
+        return replace(plain.without_converged(), extractor=self, identity=identity)
+
 
 def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
     """Return the extractor or reference of ``spec``, for samples that are quantised first.
@@ -59,9 +64,7 @@ def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor 
         raise ValueError(f"{how}:{spec} quantises twice; write one of the two")
     limits, inner = known_limits(how, samples), make_extractor(spec, samples)
     if isinstance(inner, Reference):
-        quantised = QuantisedExtractor(inner.extractor, how, limits)
-        identity = f"{inner.identity}-samples-{how}"
-        return replace(inner.without_converged(), extractor=quantised, identity=identity)
+        return QuantisedExtractor(inner.extractor, how, limits).reference(inner)
     if isinstance(inner, RgbNetwork) and how == "round":
         return inner  # it rounds to grey levels by itself
     return QuantisedExtractor(inner, how, limits)
