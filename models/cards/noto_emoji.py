@@ -97,7 +97,7 @@ def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
         )
     from fontTools.ttLib import TTFont
 
-    font = TTFont(FONT)
+    font: Any = TTFont(FONT)
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
     of_code_point: dict[int, str] = font.getBestCmap()
     first_of_glyph: dict[str, Emoji] = {}
