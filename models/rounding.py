@@ -192,13 +192,10 @@ def cast_network(network: nn.Module, precision: Precision) -> None:
         for weight in weights:
             stored = weight.data.to(getattr(torch, precision.weights))
             weight.data = stored.to(precision.computing)
-        if weights and layer is not network:
-            layer.register_forward_pre_hook(
-                partial(_cast_inputs, precision.computing, precision.computing), with_kwargs=True
-            )
-    network.register_forward_pre_hook(
-        partial(_cast_inputs, precision.computing, precision.level), with_kwargs=True
-    )
+        if weights or layer is network:
+            level = precision.level if layer is network else precision.computing
+            cast_inputs = partial(_cast_inputs, precision.computing, level)
+            layer.register_forward_pre_hook(cast_inputs, with_kwargs=True)
     network.register_forward_hook(_cast_output)
 
 
