@@ -119,20 +119,6 @@ def _prediction_weights(
             return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
 
 
-def _limits_at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return (A, B) such that A z + B p is the denoised image at an infinite level.
-
-    z is the noise, p the prediction. Raises a ValueError if ``prediction`` is not x0, v or flow.
-    """
-    nu = float(getattr(process, "noise_scale", 1.0))
-    limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
-    if prediction not in limits:
-        raise ValueError(
-            f"prediction {prediction!r} has no limit at an infinite level; v, flow and x0 have one"
-        )
-    return limits[prediction]
-
-
 class NativeDenoiser(Denoiser):
     """Denoiser around a network that takes states x_t at native times of its process.
 
@@ -246,12 +232,12 @@ class NativeDenoiser(Denoiser):
         self.network_dtype = network_dtype
         self.dtype = network_dtype if dtype is None else dtype
         self.infinite = infinite
-        if infinite and kind == "map":
-            raise ValueError(
-                f"model {name}: a few-step map begins at a finite level, since its jumps are from noisy "
-                "data; leave out sigma_max=inf"
-            )
         if infinite:
+            if kind == "map":
+                raise ValueError(
+                    f"model {name}: a few-step map begins at a finite level, since its jumps are from "
+                    "noisy data; leave out sigma_max=inf"
+                )
             self._infinity_terms = self._terms_at_infinity()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         top = process.level(process.t_max) if sigma_max is None else sigma_max
@@ -291,7 +277,10 @@ class NativeDenoiser(Denoiser):
         inf needs ``infinite``; ``x`` is then noise of standard deviation 1.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
-            return self._denoise_at_infinity(x, labels)
+            if not self.infinite:
+                raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
+            scale, network_time, keep, weigh = self._infinity_terms
+            return keep * x + weigh * self._network_output(scale * x, network_time, labels)
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -301,15 +290,17 @@ class NativeDenoiser(Denoiser):
         alpha = self.process.alpha(time)
         a, b = _prediction_weights(self.prediction, level, alpha, self.process)
         requested = getattr(sigma, "time", None)
+        called = self._snap_time(time, level) if requested is None else np.array([requested])
         if self.boundary is not None:
-            times = self._snap_time(time, level) if requested is None else np.array([requested])
-            skip, out = self.boundary.weights(times)
+            skip, out = self.boundary.weights(called)
             a, b = skip * alpha + out * a, out * b
         scale, skip_weight, output_weight = (
             level_column(torch.from_numpy(value).to(x.device), x)
             for value in (alpha, a, b * self.factor)
         )
-        network_time = self._network_time(time, level, requested)
+        if requested is None and self.times is not None:
+            level = self.process.level(called)
+        network_time = self.time.network_input(called, level)
         output = self._network_output(x * scale, network_time, labels)
         return skip_weight * x + output_weight * output
 
@@ -318,7 +309,14 @@ class NativeDenoiser(Denoiser):
     ) -> Tensor:
         """Return the network's prediction for states ``x_t``, in the dtype of ``x_t``."""
         t = torch.from_numpy(network_time).to(x_t.device, self.network_dtype).expand(len(x_t))
-        output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
+        if labels is None and (none := self.classes or self.conditions):
+            if not self.null_label:
+                raise ValueError(
+                    f"model {self.name} has nothing that means no condition; give labels, or "
+                    "class_weights"
+                )
+            labels = torch.full((len(x_t),), none, dtype=torch.int64, device=x_t.device)
+        output = self.network(x_t.to(self.network_dtype), t, labels)
         check_tensor(f"model {self.name}: its network", output)
         if self.half is not None:
             if output.shape[1] != 2 * x_t.shape[1]:
@@ -345,27 +343,16 @@ class NativeDenoiser(Denoiser):
                 f"model {self.name}: it has no infinite level: its process ends before, or the network "
                 "is told the level itself; give a finite sigma_max"
             )
-        keep, weigh = _limits_at_infinity(self.prediction, self.process)
+        nu = float(getattr(self.process, "noise_scale", 1.0))
+        limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
+        if self.prediction not in limits:
+            raise ValueError(
+                f"prediction {self.prediction!r} has no limit at an infinite level; v, flow and x0 "
+                "have one"
+            )
+        keep, weigh = limits[self.prediction]
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))
         return self.process.sigma(time), network_time, keep, weigh * self.factor
-
-    def _denoise_at_infinity(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return noise ``z`` denoised at level inf; raise a ValueError if not ``infinite``."""
-        if not self.infinite:
-            raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-        scale, network_time, keep, weigh = self._infinity_terms
-        return keep * z + weigh * self._network_output(scale * z, network_time, labels)
-
-    def _network_time(
-        self, time: FloatArray, level: FloatArray, requested: float | None
-    ) -> FloatArray:
-        """Return the time input of ``requested``; if None, of the trained time nearest ``time``."""
-        if requested is not None:
-            time = np.array([requested])
-        elif self.times is not None:
-            time = self._snap_time(time, level)
-            level = self.process.level(time)
-        return self.time.network_input(time, level)
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return trained times, nearest to ``time`` or ``level``; ``time`` if all are allowed."""
@@ -377,18 +364,6 @@ class NativeDenoiser(Denoiser):
         after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
         is_before = wanted - choices[after - 1] <= choices[after] - wanted
         return self.times[np.where(is_before, after - 1, after)]
-
-    def _labels(self, labels: Tensor | None, x: Tensor) -> Tensor | None:
-        """Return ``labels``; if None and the model has labels, "no label" for each row.
-
-        Raises a ValueError for ``labels`` None if the model has labels and no null label.
-        """
-        if labels is None and (none := self.classes or self.conditions):
-            if not self.null_label:
-                what = "nothing that means no condition; give labels, or class_weights"
-                raise ValueError(f"model {self.name} has {what}")
-            return torch.full((len(x),), none, dtype=torch.int64, device=x.device)
-        return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:
         """Return a copy of this model with its network and decoder on ``device``."""

@@ -38,19 +38,14 @@ class Decoder(Protocol):
 @torch.no_grad()
 def decode_in_batches(decoder: Decoder, latents: Tensor) -> Tensor:
     """Return images ``(n, *decoder.event)`` of any number of latents, on the latents' device."""
-    images = [
-        _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
-        for part in latents.split(decoder.batch)
-    ]
+    images = []
+    for part in latents.split(decoder.batch):
+        decoded, shape = decoder(part.to(decoder.device)), (len(part), *decoder.event)
+        if not isinstance(decoded, Tensor) or tuple(decoded.shape) != shape:
+            given = tuple(decoded.shape) if isinstance(decoded, Tensor) else type(decoded).__name__
+            raise ValueError(
+                f"the decoder gave {given} for latents {tuple(part.shape)}; it must give a tensor "
+                f"of the shape {shape}"
+            )
+        images.append(decoded.detach().to(latents.device))
     return torch.cat(images) if images else latents.new_empty((0, *decoder.event))
-
-
-def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
-    images, shape = decoder(latents), (len(latents), *decoder.event)
-    if not isinstance(images, Tensor) or tuple(images.shape) != shape:
-        description = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(
-            f"the decoder gave {description} for latents {tuple(latents.shape)}; it must give a tensor "
-            f"of the shape {shape}"
-        )
-    return images.detach()

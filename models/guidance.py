@@ -29,9 +29,7 @@ class AlteringWrapper(Wrapper):
         self.name = f"{inner.name}({what})"
         self.identity = f"{inner.identity}({what})"
 
-    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return None: the exact end of the changed path is unknown."""
-        return None
+    endpoint = Denoiser.endpoint  # None: the exact end of the changed path is unknown
 
     def reference(self) -> Reference | None:
         """Return the inner model's reference without its converged samples; None if it has none."""
@@ -43,91 +41,77 @@ Interval = tuple[float, float]
 """Range (low, high] of the noise levels at which a model is guided."""
 
 
-def describe_guidance(
-    formula: GuidanceFormula, channels: int | None = None, interval: Interval | None = None
-) -> str:
-    """Return the guidance as text for a model's name, such as ``guidance=2,0.2<sigma<=5``."""
-    words = formula.text
-    if channels is not None:
-        words += f",channels={channels}"
-    return words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
-
-
-def check_interval(interval: Interval | None) -> Interval | None:
-    """Return ``interval`` if it is None or 0 <= low < high; raise a ValueError if not."""
-    if interval is not None and not 0 <= interval[0] < interval[1]:
-        raise ValueError(
-            f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {interval}"
-        )
-    return interval
-
-
-def check_channels(model: Denoiser, channels: int | None) -> int | None:
-    """Return ``channels`` if it is None or in 1 … ``event[0]``; raise a ValueError if not."""
-    if channels is not None and not 0 < channels <= model.event[0]:
-        raise ValueError(
-            f"model {model.name} has {model.event[0]} channels, so {channels} of them cannot be "
-            f"guided; give 1 to {model.event[0]}"
-        )
-    return channels
-
-
-def is_guided(interval: Interval | None, sigma: float) -> bool:
-    """Return True if ``interval`` covers the level ``sigma``; None covers all."""
-    return interval is None or interval[0] < sigma <= interval[1]
-
-
-def guided_rows(
-    interval: Interval | None, sigma: float | Tensor, x: Tensor
-) -> Tensor | slice | None:
-    """Return the rows with levels in ``interval``, as a slice or int64 indices; None for no row."""
-    if interval is None or not isinstance(sigma, Tensor):
-        return slice(None) if interval is None or is_guided(interval, float(sigma)) else None
-    inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
-    rows = inside.nonzero()[:, 0]
-    return rows if len(rows) else None
-
-
-def guide_both(
-    label: Tensor,
-    free: Tensor,
-    x: Tensor,
-    sigma: float | Tensor,
-    rows: Tensor | slice,
-    formula: GuidanceFormula,
-    channels: int | None,
-) -> Pair:
-    """Return the guided images, and the images that they are guided away from.
-
-    ``label`` are the denoised images of all rows. ``free`` are the images to guide away from, of
-    the guided ``rows`` only. Only the first ``channels`` are guided; None means all. In other rows
-    and channels, both results equal ``label``.
-    """
-    level = sigma[rows] if isinstance(sigma, Tensor) else sigma
-    free = free[:, :channels]
-    guided = formula(label[rows][:, :channels], free, x[rows][:, :channels], level)
-    return _insert(label, guided, rows, channels), _insert(label, free, rows, channels)
-
-
-def _insert(whole: Tensor, part: Tensor, rows: Tensor | slice, channels: int | None) -> Tensor:
-    """Return ``whole`` with ``part`` in place of its ``rows`` and first ``channels``."""
-    every = isinstance(rows, slice)
-    if every and channels is None:
-        return part
-    out = whole.clone()
-    if every:
-        out[:, :channels] = part
-    else:
-        out[:, :channels] = whole[:, :channels].index_copy(0, rows, part)
-    return out
-
-
 class _Guided(AlteringWrapper):
     """Base class of guidance; subclasses define :meth:`denoise_both`."""
+
+    channels: int | None = None
+    interval: Interval | None = None
+    formula: GuidanceFormula
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return the guided image; outside the interval, the inner model's image."""
         return self.denoise_both(x, sigma, labels)[0]
+
+    def _set_formula(
+        self,
+        inner: Denoiser,
+        scale: float | GuidanceFormula,
+        channels: int | None,
+        interval: Interval | None,
+    ) -> str:
+        """Check and set the options of guidance; return their text, ``guidance=2,0.2<sigma<=5``."""
+        if channels is not None and not 0 < channels <= inner.event[0]:
+            raise ValueError(
+                f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
+                f"guided; give 1 to {inner.event[0]}"
+            )
+        if interval is not None and not 0 <= interval[0] < interval[1]:
+            raise ValueError(
+                "guidance needs an interval of levels (low, high) with 0 <= low < high, got "
+                f"{interval}"
+            )
+        self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
+        self.channels, self.interval = channels, interval
+        words = self.formula.text
+        if channels is not None:
+            words += f",channels={channels}"
+        return (
+            words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
+        )
+
+    def _is_guided(self, sigma: float) -> bool:
+        return self.interval is None or self.interval[0] < sigma <= self.interval[1]
+
+    def _guided_rows(self, sigma: float | Tensor, x: Tensor) -> Tensor | slice | None:
+        """Return the guided rows, as a slice or int64 indices; None for no row."""
+        if self.interval is None or not isinstance(sigma, Tensor):
+            return slice(None) if self.interval is None or self._is_guided(float(sigma)) else None
+        inside = ((sigma > self.interval[0]) & (sigma <= self.interval[1])).expand(len(x))
+        rows = inside.nonzero()[:, 0]
+        return rows if len(rows) else None
+
+    def _guide(
+        self, label: Tensor, free: Tensor, x: Tensor, sigma: float | Tensor, rows: Tensor | slice
+    ) -> Pair:
+        """Return guided images of all rows, and images to guide away from.
+
+        ``label`` are the denoised images of all rows, ``free`` those to guide away from, of the
+        guided ``rows`` only. In other rows and channels, both results equal ``label``.
+        """
+        level = sigma[rows] if isinstance(sigma, Tensor) else sigma
+        free = free[:, : self.channels]
+        guided = self.formula(
+            label[rows][:, : self.channels], free, x[rows][:, : self.channels], level
+        )
+        return self._insert(label, guided, rows), self._insert(label, free, rows)
+
+    def _insert(self, whole: Tensor, part: Tensor, rows: Tensor | slice) -> Tensor:
+        """Return ``whole`` with ``part`` in place of the guided channels of ``rows``."""
+        if self.channels is None and isinstance(rows, slice):
+            return part
+        out = whole.clone()
+        out[rows, : self.channels] = part
+        return out
 
 
 class _LabelGuidance(_Guided):
@@ -191,21 +175,19 @@ class ClassifierFree(_LabelGuidance):
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
-        super().__init__(inner, describe_guidance(self.formula, channels, interval))
-        self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
+        super().__init__(inner, self._set_formula(inner, scale, channels, interval))
         self.passes = 2 * inner.passes
         self.infinite = inner.infinite and self.formula.allows_infinite_level
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
-        return self.inner.passes_at(sigma) * (2 if is_guided(self.interval, sigma) else 1)
+        return self.inner.passes_at(sigma) * (2 if self._is_guided(sigma) else 1)
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided estimate and d_free; outside the interval, d_label twice."""
         null_labels = self._null_labels(x)
         guided_labels = null_labels if labels is None else labels
-        rows = guided_rows(self.interval, sigma, x)
+        rows = self._guided_rows(sigma, x)
         if rows is None:
             d = self.inner.denoise(x, sigma, guided_labels)
             return d, d
@@ -214,7 +196,7 @@ class ClassifierFree(_LabelGuidance):
             torch.cat([x, x[rows]]), levels, torch.cat([guided_labels, null_labels[rows]])
         )
         label, free = both[: len(x)], both[len(x) :]
-        return guide_both(label, free, x, sigma, rows, self.formula, self.channels)
+        return self._guide(label, free, x, sigma, rows)
 
 
 class Autoguided(_Guided):
@@ -258,13 +240,11 @@ class Autoguided(_Guided):
                 f"the guide {guide.name} knows levels up to {guide.sigma_max:.15g}, and would be called at {top:g}; "
                 f"give guidance_interval=[0,{guide.sigma_max:.15g}]"
             )
-        self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
-        words = describe_guidance(self.formula, channels, interval)
+        words = self._set_formula(inner, scale, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
-        self.channels, self.interval = check_channels(inner, channels), check_interval(interval)
-        both = guide.infinite or not is_guided(interval, math.inf)
+        both = guide.infinite or not self._is_guided(math.inf)
         self.infinite = both and inner.infinite and self.formula.allows_infinite_level
         self.passes = inner.passes + guide.passes
         if guide.read is not None:
@@ -272,13 +252,13 @@ class Autoguided(_Guided):
 
     def passes_at(self, sigma: float) -> int:
         """Return the passes of both models; outside the interval, of the inner model only."""
-        more = self.guide.passes_at(sigma) if is_guided(self.interval, sigma) else 0
+        more = self.guide.passes_at(sigma) if self._is_guided(sigma) else 0
         return self.inner.passes_at(sigma) + more
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided estimate and d_guide; outside the interval, d_model twice."""
         d = self.inner.denoise(x, sigma, labels)
-        rows = guided_rows(self.interval, sigma, x)
+        rows = self._guided_rows(sigma, x)
         if rows is None:
             return d, d
         takes_labels = self.guide.classes or self.guide.conditions
@@ -287,7 +267,7 @@ class Autoguided(_Guided):
             sigma[rows] if isinstance(sigma, Tensor) else sigma,
             None if labels is None or not takes_labels else labels[rows],
         )
-        return guide_both(d, worse, x, sigma, rows, self.formula, self.channels)
+        return self._guide(d, worse, x, sigma, rows)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
         """Return a copy in which ``wrap`` replaces the innermost models of inner and guide."""

@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, singledispatch
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, level_per_row
-from .exact.base import ExactModel, row_stable_matmul
-from .exact.cloud import KernelDensity, PointCloud
-from .exact.mixture import GaussianMixture
-from .exact.wavelet import Wavelet
+from .denoiser import Denoiser
+from .exact.base import ExactModel
 from .reference import FloatArray
 
 if TYPE_CHECKING:
@@ -151,98 +148,6 @@ def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
     return np.exp(np.linspace(-2 * math.log(sigma_max), -2 * math.log(sigma_min), nodes))
 
 
-@singledispatch
-def posterior_trace(
-    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
-) -> Tensor:
-    """Return the trace of Cov[x0 | x] of an exact model, in squared data units.
-
-    It equals E[|x0 - d|² | x] with d = E[x0 | x]. States ``x`` are ``(batch, *event)``, the result
-    ``(batch,)`` float64. For models without a formula here, ``posterior`` gives the covariance.
-
-    Raises:
-        ValueError: ``labels`` are given to a model without a formula here.
-    """
-    if labels is not None:
-        raise ValueError(
-            f"model {model.name} knows its posterior covariance without labels only; leave them out"
-        )
-    return model.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
-
-
-@posterior_trace.register
-def _(
-    model: GaussianMixture, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
-) -> Tensor:
-    """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
-
-    U_k, v_k and g_k are as in :class:`GaussianMixture`. Let u = x - mean, c = U_k^T (u - mu_k) and
-    gain = v_k / (v_k + sigma²) - g_k. Then E[x0 | x, k] is
-    m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
-
-        |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
-                 + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
-    """
-    basis, offsets, norms = model._basis, model._offsets, model._norms
-
-    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        terms = model._component_terms(x, sigma, labels)
-        chosen = terms.log_joint.softmax(1)
-        keep, gain = model._posterior_gains(terms.square, terms.across, terms.along)
-        u = x - model._centre
-        across = row_stable_matmul(u, basis.T).reshape(*keep.shape, -1)[:, :, -1]
-        along = gain * terms.coords
-        bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + offsets))).sum(2)
-        size = (
-            keep.square() * u.square().sum(1, keepdim=True)
-            + (1 - keep).square() * norms
-            + 2 * keep * (1 - keep) * across
-            + bent
-        )
-        within = terms.square * (gain.sum(2) + model.dim * keep)
-        d = model.denoise_rows(x, sigma, labels) - model._centre
-        return (chosen * (size + within)).sum(1) - d.square().sum(1)
-
-    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
-
-
-@posterior_trace.register
-def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return sum_j p(j | x) |y_j - c|² - |d - c|², with c the likeliest of the points y_j.
-
-    Both terms vanish where only one point is likely.
-    """
-
-    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        chosen = model._log_joint(x, sigma, labels).softmax(1)
-        likeliest = chosen.argmax(1)
-        offset = row_stable_matmul(chosen, model._points) - model._points[likeliest]
-        return ((chosen * model._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
-
-    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
-
-
-@posterior_trace.register
-def _(
-    model: KernelDensity, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
-) -> Tensor:
-    """Return the trace as the variance between the points plus the variance within a kernel."""
-    square = level_per_row(sigma, x).square()
-    level, keep = model._cloud_level(square.sqrt())
-    between = posterior_trace(model._cloud, x, level, labels)
-    return (1 - keep[:, 0]).square() * between + model.dim * keep[:, 0] * square
-
-
-@posterior_trace.register
-def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return the trace as the sum of the variances of the independent Haar coefficients."""
-
-    def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-        return model._posterior_coefficients(model._to_coefficients(x), sigma)[1].sum(1)
-
-    return model.evaluate_in_chunks(trace_per_row, x, sigma, labels)
-
-
 Spread = Callable[[Tensor, Tensor, float], Tensor]
 """Function of (x0, x, sigma) that estimates E[|x0 - d|² | x] of each row, ``(batch,)``."""
 
@@ -277,7 +182,7 @@ def exact_mmse(
     """
     x0 = model.sample(samples, seed)
     return tabulate_curve(
-        lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
+        lambda _x0, x, sigma: model.posterior_trace(x, sigma), x0, normal_like(x0, seed), gamma
     )
 
 

@@ -125,7 +125,6 @@ def from_network(
         identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
         network_dtype=dtype,
-        dtype=dtype,
         limits=limits,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from importlib import import_module
@@ -24,12 +25,12 @@ _FACTORIES = {
     "wavelet": ".exact.wavelet:Wavelet",
     "fashion-kde": ".exact.cloud:fashion_kde",
     "digits-cloud": ".exact.cloud:digits_cloud",
-    "fashion": ".cards.network:fashion",
-    "fashion-latent": ".cards.network:fashion_latent",
-    "digits": ".cards.network:digits",
-    "emoji": ".cards.network:emoji",
-    "emoji-flow": ".cards.network:emoji_flow",
-    "fashion-map": ".cards.network:fashion_map",
+    "fashion": ".cards.network:load_network",
+    "fashion-latent": ".cards.network:load_network",
+    "digits": ".cards.network:load_network",
+    "emoji": ".cards.network:load_network",
+    "emoji-flow": ".cards.network:load_network",
+    "fashion-map": ".cards.network:load_network",
     "random-unet-32": ".nets.unet:random_unet_32",
     "random-unet-64": ".nets.unet:random_unet_64",
 }
@@ -102,18 +103,6 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     return wrap_model(model, **options)
 
 
-GUIDANCE = (
-    "guidance",
-    "guidance_is",
-    "guidance_channels",
-    "guidance_interval",
-    "guidance_formula",
-    "guidance_rescale",
-    "guide",
-)
-"""Names of the options of guidance, which every model with classes or other conditions takes."""
-EVERY_MODEL = (*GUIDANCE, *ROUNDING)
-"""Names of the options of :func:`wrap_model`."""
 OF_EVERY_MODEL = " (and network_dtype; and guidance, for models with classes)"
 """Further options, for errors that list those of a factory."""
 
@@ -171,6 +160,12 @@ def add_guidance(
     return Autoguided(model, make_model(guide), formula, **options)
 
 
+GUIDANCE = tuple(inspect.signature(add_guidance).parameters)[1:]
+"""Names of the options of guidance, which every model with classes or other conditions takes."""
+EVERY_MODEL = (*GUIDANCE, *ROUNDING)
+"""Names of the options of :func:`wrap_model`."""
+
+
 def _read_interval(levels: Any) -> tuple[float, float] | None:
     if levels is None:
         return None
@@ -185,8 +180,9 @@ def _make_built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
     module, factory = _FACTORIES[name].split(":")
     make = getattr(import_module(module, __package__), factory)
-    check_options(f"model {name}", make, (), params, OF_EVERY_MODEL)
-    return make(**params)
+    given = (name,) if factory == "load_network" else ()
+    check_options(f"model {name}", make, given, params, OF_EVERY_MODEL)
+    return make(*given, **params)
 
 
 def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
@@ -210,6 +206,7 @@ def _load_by_scheme(spec: str, params: dict[str, Any]) -> Denoiser:
 
 def _scheme_of(spec: str) -> tuple[Scheme, str]:
     """Return the scheme that loads ``spec``, and its argument; raise a ValueError without one."""
+    from .checkpoints.families import family_names
     from .checkpoints.opening import SUFFIXES
     from .loaders import LOADERS
 
@@ -217,9 +214,9 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
-    if _is_file_spec(spec):
+    path = spec.rpartition("?")[0] or spec  # ``?setting=value`` may follow
+    if spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path)):
         return LOADERS.get("checkpoint"), spec
-    path = spec.rpartition("?")[0] or spec
     if os.sep in path or path.endswith(SUFFIXES):
         raise ValueError(
             f"there is no file or folder {path}; give the path of a checkpoint or file.py:factory, or a name "
@@ -235,11 +232,3 @@ def _scheme_of(spec: str) -> tuple[Scheme, str]:
 def is_checkpoint(spec: str) -> bool:
     """Return True if ``spec`` loads as a checkpoint; raise a ValueError if it names no model."""
     return spec not in {*_FACTORIES, *_SESSION} and _scheme_of(spec)[0].name == "checkpoint"
-
-
-def _is_file_spec(spec: str) -> bool:
-    """Return True for ``FAMILY:PATH``, or an existing path; ``?setting=value`` may follow."""
-    from .checkpoints.families import family_names
-
-    path = spec.rpartition("?")[0] or spec
-    return spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path))

@@ -26,7 +26,6 @@ FLOAT8 = "float8_e4m3fn"
 DTYPES = ("float32", "bfloat16", "float16", FLOAT8)
 """Precisions of a network. Float8 is a precision of weights; such a network computes in bfloat16."""
 
-Predicted = str
 PREDICTED = ("edm", "noise", "velocity")
 """Outputs of a network by formula: EDM's F, the noise of a VP process, or the velocity of a flow."""
 
@@ -62,12 +61,8 @@ def add_rounding(
     _check_choice("network_level_dtype", level, DTYPES[:3])
     if network_predicts is not None:
         _check_choice("network_predicts", network_predicts, PREDICTED)
-    given = {
-        "network_dtype": network_dtype,
-        "network_level_dtype": network_level_dtype,
-        "network_predicts": network_predicts,
-    }
-    what = ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    given = zip(ROUNDING, (network_dtype, network_level_dtype, network_predicts), strict=True)
+    what = ",".join(f"{name}={value}" for name, value in given if value is not None)
     precision = Precision(network_dtype, getattr(torch, computing), getattr(torch, level))
     return LowPrecision(model, partial(_rounded, precision, network_predicts), what)
 
@@ -124,7 +119,7 @@ def in_full_precision(model: Denoiser) -> Denoiser:
     return twin
 
 
-def _rounded(precision: Precision, predicts: Predicted | None, model: Denoiser) -> Denoiser:
+def _rounded(precision: Precision, predicts: str | None, model: Denoiser) -> Denoiser:
     """Return a low-precision copy of a model; a :class:`RoundedExactModel` if it has no network."""
     from .checkpoints.programs import ProgramNetwork
 
@@ -197,13 +192,10 @@ def cast_network(network: nn.Module, precision: Precision) -> None:
         for weight in weights:
             stored = weight.data.to(getattr(torch, precision.weights))
             weight.data = stored.to(precision.computing)
-        if weights and layer is not network:
-            layer.register_forward_pre_hook(
-                partial(_cast_inputs, precision.computing, precision.computing), with_kwargs=True
-            )
-    network.register_forward_pre_hook(
-        partial(_cast_inputs, precision.computing, precision.level), with_kwargs=True
-    )
+        if weights or layer is network:
+            level = precision.level if layer is network else precision.computing
+            cast_inputs = partial(_cast_inputs, precision.computing, level)
+            layer.register_forward_pre_hook(cast_inputs, with_kwargs=True)
     network.register_forward_hook(_cast_output)
 
 
@@ -256,7 +248,7 @@ class RoundedExactModel(Wrapper):
 
     capturable = False  # levels are rounded by way of the CPU
 
-    def __init__(self, inner: Denoiser, precision: Precision, predicts: Predicted) -> None:
+    def __init__(self, inner: Denoiser, precision: Precision, predicts: str) -> None:
         super().__init__(inner)
         if precision.weights == FLOAT8:
             raise ValueError(
@@ -264,7 +256,17 @@ class RoundedExactModel(Wrapper):
                 "bfloat16 or float16"
             )
         self.network_dtype, self.precision, self.predicts = precision.computing, precision, predicts
-        self.process, self.infinite = self._process_of(inner, predicts), False
+        self.infinite = False
+        if predicts == "edm":
+            if (moments := inner.moments()) is None:
+                raise ValueError(
+                    f"model {inner.name} does not say its moments, which EDM's scaling needs; choose "
+                    "network_predicts=noise or velocity"
+                )
+            cov = moments[1]
+            self.process: Process = EDM(sigma_data=math.sqrt(float(cov.trace()) / len(cov)))
+        else:
+            self.process = VPLinear() if predicts == "noise" else RectifiedFlow()
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Return D with rounding; see :class:`RoundedExactModel`."""
@@ -307,21 +309,6 @@ class RoundedExactModel(Wrapper):
         assert isinstance(self.process, EDM)
         spread = self.process.sigma_data
         return alpha, (spread * alpha) ** 2, level * spread * alpha
-
-    @staticmethod
-    def _process_of(inner: Denoiser, predicts: Predicted) -> Process:
-        if predicts == "noise":
-            return VPLinear()
-        if predicts == "velocity":
-            return RectifiedFlow()
-        moments = inner.moments()
-        if moments is None:
-            raise ValueError(
-                f"model {inner.name} does not say its moments, which EDM's scaling needs; choose "
-                "network_predicts=noise or velocity"
-            )
-        cov = moments[1]
-        return EDM(sigma_data=math.sqrt(float(cov.trace()) / len(cov)))
 
 
 _TIMES = 1000.0

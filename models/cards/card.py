@@ -23,8 +23,6 @@ from torch import Tensor
 Rule = tuple[Callable[[Any], bool], str]
 """Test of a value, and the description of valid values for error messages."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
 
 def _is_finite_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -32,6 +30,10 @@ def _is_finite_number(value: Any) -> bool:
 
 def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 _TEXT: Rule = (
@@ -54,14 +56,9 @@ _RANGE: Rule = (
     ),
     "two numbers, the lower one first",
 )
-_FILE: Rule = (
-    lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None,
-    "a name of letters, digits, '.', '_' and '-'",
-)
-_HASH: Rule = (
-    lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
-    "64 hexadecimal digits",
-)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_FILE: Rule = (_matches(_NAME), "a name of letters, digits, '.', '_' and '-'")
+_HASH: Rule = (_matches(r"[0-9a-f]{64}"), "64 hexadecimal digits")
 
 _RULES: dict[str, Rule] = {
     f"{table}{key}": rule

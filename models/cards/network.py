@@ -19,7 +19,7 @@ from ..nets.unet import EDMPrecond, FlowPrecond, MapPrecond, UNet
 from ..networks import prepare_for_inference
 from ..process import RectifiedFlow
 from ..reference import Moments, Reference
-from .card import CONVERGED, Card, load_card
+from .card import Card, load_card
 from .reference import FashionExtractor, card_moments, card_reference, extractor_of, value_range
 
 
@@ -91,21 +91,6 @@ class NetworkDenoiser(Denoiser):
         return extractor.predict(self.decode(x).clamp(*value_range(self.card)))
 
 
-def fashion() -> NetworkDenoiser:
-    """Return the model ``fashion``: Fashion-MNIST, 28 × 28, ten classes."""
-    return NetworkDenoiser(load_card("fashion"))
-
-
-def digits() -> NetworkDenoiser:
-    """Return the model ``digits``: scikit-learn's digits, 8 × 8, ten classes."""
-    return NetworkDenoiser(load_card("digits"))
-
-
-def emoji() -> NetworkDenoiser:
-    """Return the model ``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
-    return NetworkDenoiser(load_card("emoji"))
-
-
 class NetworkFlow(NativeDenoiser):
     """Rectified flow of a card: a network of the velocity z - x0 at times t in [0, 1].
 
@@ -140,11 +125,6 @@ class NetworkFlow(NativeDenoiser):
         return self._reference
 
 
-def emoji_flow() -> NetworkFlow:
-    """Return the model ``emoji-flow``, a rectified flow: the data of ``emoji``."""
-    return NetworkFlow(load_card("emoji-flow"))
-
-
 class NetworkMap(NetworkDenoiser):
     """Few-step map from x to the end, at ``sigma_min``, of the ODE path of a teacher model.
 
@@ -161,25 +141,9 @@ class NetworkMap(NetworkDenoiser):
         about = card.architecture
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
-    @cached_property
-    def _teacher_card(self) -> Card:
-        return load_card(self.card.training["teacher"])
-
-    @cached_property
-    def _reference(self) -> Reference | None:
-        """Reference of the teacher's card, without the converged samples of the teacher."""
-        teacher = self._teacher_card
-        files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
-        return card_reference(replace(teacher, files=files))
-
     def moments(self) -> Moments | None:
         """Return class means and covariance from the teacher's card; None if it has none."""
-        return card_moments(self._teacher_card)
-
-
-def fashion_map() -> NetworkMap:
-    """Return the model ``fashion-map``: a map for one to four jumps, distilled from ``fashion``."""
-    return NetworkMap(load_card("fashion-map"))
+        return card_moments(load_card(self.card.training["teacher"]))
 
 
 AUTOENCODER, NETWORK = "autoencoder.", "network."
@@ -242,6 +206,17 @@ class LatentNetwork(NetworkDenoiser):
         return twin
 
 
-def fashion_latent() -> LatentNetwork:
-    """Return the model ``fashion-latent``: Fashion-MNIST in latents of 4 × 8 × 8, ten classes."""
-    return LatentNetwork(load_card("fashion-latent"))
+NETWORKS: dict[str, type[NetworkDenoiser | NetworkFlow]] = {
+    "fashion": NetworkDenoiser,  # Fashion-MNIST, 28 × 28, ten classes
+    "digits": NetworkDenoiser,  # scikit-learn's digits, 8 × 8, ten classes
+    "emoji": NetworkDenoiser,  # emoji of a font, RGB, 32 × 32, nine classes
+    "emoji-flow": NetworkFlow,
+    "fashion-map": NetworkMap,  # for one to four jumps, distilled from ``fashion``
+    "fashion-latent": LatentNetwork,  # Fashion-MNIST in latents of 4 × 8 × 8
+}
+"""Class of each shipped network, by the name of its card."""
+
+
+def load_network(name: str) -> NetworkDenoiser | NetworkFlow:
+    """Return the shipped network called ``name``, one of :data:`NETWORKS`."""
+    return NETWORKS[name](load_card(name))

@@ -85,25 +85,30 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 @cache
 def emoji_with_split() -> tuple[list[Emoji], Tensor, Tensor]:
-    """Return all emoji, images ``(n, 3, 32, 32)``, and flags ``(n,)``, True for the test set."""
-    used, images = draw_distinct_emoji()
-    return used, images, held_out_flags(used, images)
+    """Return the emoji that have different glyphs in the font, their images, and flags.
 
+    Images are ``(n, 3, 32, 32)``. Flags ``(n,)`` are True for the test set.
+    """
+    every = list(unicode_emoji())
+    if not FONT.is_file():
+        raise FileNotFoundError(
+            f"{FONT} not found; install Debian's fonts-noto-color-emoji, or set "
+            "SAMPLERBENCH_EMOJI_FONT to its NotoColorEmoji.ttf"
+        )
+    from fontTools.ttLib import TTFont
 
-def draw_distinct_emoji() -> tuple[list[Emoji], Tensor]:
-    """Return the emoji that have different glyphs in the font, and images ``(n, 3, 32, 32)``."""
-    used = list(unicode_emoji())
-    font = _open_font()
+    font: Any = TTFont(FONT)
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligature_glyphs(font)
     of_code_point: dict[int, str] = font.getBestCmap()
     first_of_glyph: dict[str, Emoji] = {}
-    for member in used:
+    for member in every:
         names = tuple(of_code_point.get(c, "") for c in member.code_points if c != 0xFE0F)
         glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
         if glyph in bitmaps:
             first_of_glyph.setdefault(glyph, member)
-    images = np.stack([_image_of_bitmap(bitmaps[glyph].imageData) for glyph in first_of_glyph])
-    return list(first_of_glyph.values()), torch.from_numpy(images)
+    bitmaps_used = [_image_of_bitmap(bitmaps[glyph].imageData) for glyph in first_of_glyph]
+    used, images = list(first_of_glyph.values()), torch.from_numpy(np.stack(bitmaps_used))
+    return used, images, held_out_flags(used, images)
 
 
 def unicode_emoji() -> Iterator[Emoji]:
@@ -166,17 +171,6 @@ def are_near(a: Tensor, b: Tensor) -> Tensor:
 def base_code_points(code_points: tuple[int, ...]) -> tuple[int, ...]:
     """Return the code points of the base emoji: without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
-
-
-def _open_font() -> Any:
-    if not FONT.is_file():
-        raise FileNotFoundError(
-            f"{FONT} not found; install Debian's fonts-noto-color-emoji, or set "
-            "SAMPLERBENCH_EMOJI_FONT to its NotoColorEmoji.ttf"
-        )
-    from fontTools.ttLib import TTFont
-
-    return TTFont(FONT)
 
 
 def _ligature_glyphs(font: Any) -> dict[tuple[str, ...], str]:

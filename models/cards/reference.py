@@ -55,11 +55,10 @@ class FashionExtractor:
         """
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
+    @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """Return the most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
-        features = self._features(x)
-        with torch.no_grad():
-            return self._classifier_on(x.device).classify(features).argmax(dim=1)
+        return self._classifier_on(x.device).classify(self._features(x)).argmax(dim=1)
 
     def _classifier_on(self, device: torch.device) -> Classifier:
         if device not in self._copies:
@@ -114,11 +113,9 @@ def extractor_of(card: Card) -> Extractor:
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
-    return (
-        BlockMeansExtractor(card.event, int(side))
-        if name == "blocks"
-        else load_extractor(card.extractor)
-    )
+    if name == "blocks":
+        return BlockMeansExtractor(card.event, int(side))
+    return load_extractor(card.extractor)
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:

@@ -110,6 +110,20 @@ class ExactModel(Denoiser):
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``."""
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the trace of Cov[x0 | x], in squared data units: ``(batch,)`` float64.
+
+        It equals E[|x0 - d|² | x] with d = E[x0 | x]. A model without a formula of its own takes
+        the trace of :meth:`posterior`, and raises a ValueError if ``labels`` are given.
+        """
+        if labels is not None:
+            raise ValueError(
+                f"model {self.name} knows its posterior covariance without labels only; leave them out"
+            )
+        return self.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
+
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """Return E[x0 | x] (:meth:`Denoiser.denoise`), computed in float64, in ``x``'s dtype."""
         return self.map_states(self.denoise_rows, x, sigma, labels)
@@ -125,9 +139,7 @@ class ExactModel(Denoiser):
         """Return ``n`` exact samples of the data, ``(n, *event)`` float64, by ``seed`` >= 0."""
         return self._draw_events(n, np.random.default_rng((seed, 0)))
 
-    def data(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` exact samples by ``seed``; the same as :meth:`sample`."""
-        return self.sample(n, seed)
+    data = sample
 
     def held_out(self, n: int) -> Tensor:
         """Return ``n`` fixed exact samples ``(n, *event)``, which :meth:`sample` never draws."""
@@ -180,6 +192,9 @@ class ExactModel(Denoiser):
         """
         twin = copy.copy(self)
         twin._observer = observer
+        for key, value in vars(self).items():
+            if isinstance(value, ExactModel):
+                setattr(twin, key, value.with_observer(observer))
         return twin
 
     def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -209,7 +224,7 @@ class ExactModel(Denoiser):
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with its tensors on ``device``."""
+        """Return a copy of this model with its tensors, and models inside it, on ``device``."""
         return copy_on_device(self, device)
 
     def map_states(
@@ -288,10 +303,10 @@ def one_thread() -> Iterator[None]:
 
 
 def copy_on_device(holder: Holder, device: torch.device | str) -> Holder:
-    """Return a copy of ``holder`` whose attributes that are tensors lie on ``device``."""
+    """Return a copy of ``holder`` whose tensors and exact models are on ``device``."""
     twin = copy.copy(holder)
     for key, value in vars(holder).items():
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor | ExactModel):
             setattr(twin, key, value.to(device))
     return twin
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from functools import cache
-from typing import Self
 
 import numpy as np
 import torch
@@ -15,7 +12,6 @@ from torch import Tensor
 from ..cards.card import Card, load_card
 from ..cards.reference import card_reference, value_range
 from ..denoiser import level_per_row
-from ..reference import Reference
 from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul
 
 
@@ -61,7 +57,11 @@ class PointCloud(ExactModel):
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = pairwise_squared_distances(self._points) if apart is None else apart
-        self._log_prior = _log_prior_by_label(len(points), labels, self.classes)
+        # log p(j) by label, (classes + 1, N); the last row is for no label
+        member = torch.ones(self.classes + 1, len(points), dtype=torch.float64)
+        if labels is not None:
+            member[:-1] = labels == torch.arange(self.classes)[:, None]
+        self._log_prior = (member / member.sum(1, keepdim=True)).log()
         # The density has no width of its own. Below a fraction of the smallest gap between points,
         # every flow line leads straight to one.
         gaps = self._apart + torch.diag(torch.full((len(points),), math.inf, dtype=torch.float64))
@@ -107,6 +107,22 @@ class PointCloud(ExactModel):
             cov.append(offset.T @ offset)
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return sum_j p(j | x) |y_j - c|² - |d - c|², with c the likeliest of the points y_j.
+
+        Both terms vanish where only one point is likely.
+        """
+
+        def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+            chosen = self._log_joint(x, sigma, labels).softmax(1)
+            likeliest = chosen.argmax(1)
+            offset = row_stable_matmul(chosen, self._points) - self._points[likeliest]
+            return ((chosen * self._apart[likeliest]).sum(1) - offset.square().sum(1)).clamp(min=0)
+
+        return self.evaluate_in_chunks(trace_per_row, x, sigma, labels)
+
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         """Return the end of the flow from a small ``sigma``: the nearest point with the label."""
         return self._points[self._index_of_nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
@@ -138,14 +154,6 @@ class PointCloud(ExactModel):
 def pairwise_squared_distances(points: Tensor) -> Tensor:
     """Return squared distances ``(N, N)`` of points: accurate, by sums of squared differences."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-
-
-def _log_prior_by_label(count: int, labels: Tensor | None, classes: int) -> Tensor:
-    """Return each point's log p(j) by label, ``(classes + 1, N)``; the last row is for no label."""
-    member = torch.ones(classes + 1, count, dtype=torch.float64)
-    if labels is not None:
-        member[:-1] = labels == torch.arange(classes)[:, None]
-    return (member / member.sum(1, keepdim=True)).log()
 
 
 def digits_cloud() -> PointCloud:
@@ -232,6 +240,15 @@ class KernelDensity(ExactModel):
         within = (keep[:, 0] * square)[:, None, None] * eye
         return mean, (1 - keep[..., None]).square() * cov + within
 
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the variance between the points plus the variance within a kernel."""
+        square = level_per_row(sigma, x).square()
+        level, keep = self._cloud_level(square.sqrt())
+        between = self._cloud.posterior_trace(x, level, labels)
+        return (1 - keep[:, 0]).square() * between + self.dim * keep[:, 0] * square
+
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
@@ -243,18 +260,6 @@ class KernelDensity(ExactModel):
     def mode_of(self, x: Tensor) -> Tensor:
         """Return the nearest point's class, or its index without classes, ``(batch,)`` int64."""
         return self._cloud.classes_of(self._cloud.mode_of(x))
-
-    def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy whose cloud has the observer (see :meth:`ExactModel.with_observer`)."""
-        twin = copy.copy(self)
-        twin._cloud = self._cloud.with_observer(observer)
-        return twin
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with its points on ``device``."""
-        twin = copy.copy(self)
-        twin._cloud = self._cloud.to(device)
-        return twin
 
     def _cloud_level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return s = sqrt(sigma^2 + width^2) ``(n,)``, and g = width^2 / s^2 ``(n, 1)``."""
@@ -268,15 +273,10 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     Samples are scored against real images in the features of the model ``fashion``. Held-out images
     are likeliest at a width of 0.3. Below 0.008, one grey level, samples copy the points.
     """
-
-    @cache
-    def reference() -> Reference | None:
-        real = card_reference(load_card("fashion"))
-        return None if real is None else real.without_converged()
-
     card = load_card("fashion-kde")
     model = KernelDensity(image_cloud_of_card(card), width)
-    model.limits, model.make_reference = value_range(card), reference
+    model.limits = value_range(card)
+    model.make_reference = cache(lambda: card_reference(card))
     return model
 
 

@@ -53,8 +53,8 @@ class Gaussian(ExactModel):
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean ``(d,)`` and the covariance Q diag(variances) Q^T, ``(d, d)``."""
-        mean, cov = to_numpy(self._mean, self._basis * self._variances @ self._basis.T)
-        return mean, cov
+        cov = self._basis * self._variances @ self._basis.T
+        return self._mean.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return means ``(batch, d)`` and covariances Q diag(v sigma^2 / (v + sigma^2)) Q^T."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from ..cards.card import load_card
 from ..cards.reference import card_reference, value_range
 from ..denoiser import level_per_row
-from ..reference import Reference
 from .base import ExactModel, FloatArray, exact_fingerprint, row_stable_matmul, to_numpy
 
 
@@ -77,7 +76,11 @@ class GaussianMixture(ExactModel):
         # Vectors of equal singular values depend on the number of threads, so no draw uses them.
         self._factors = factors.double()
         self._weights = weights / weights.sum()
-        self._log_weights = self._weights_by_label().log()
+        by_label = self._weights[None]  # (classes + 1, K); the last row is for no label
+        if component_class is not None:
+            inside = (component_class == torch.arange(self.classes)[:, None]) * self._weights
+            by_label = torch.cat([inside / inside.sum(1, keepdim=True), by_label])
+        self._log_weights = by_label.log()
         self._floor = noise.square()
         self._variances = singular.square() + self._floor[:, None]
         self._above = self._variances - self._floor[:, None]
@@ -149,8 +152,7 @@ class GaussianMixture(ExactModel):
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Return the mean and the covariance sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
-        floor = self._floor[:, None]
-        spread = torch.cat([self._variances - floor, torch.ones_like(floor)], 1)
+        spread = torch.cat([self._above, torch.ones_like(self._floor)[:, None]], 1)
         weighted = (self._weights[:, None] * spread).reshape(-1, 1) * self._basis
         eye = torch.eye(self.dim, dtype=torch.float64, device=self._basis.device)
         cov = self._basis.T @ weighted + (self._weights @ self._floor) * eye
@@ -183,6 +185,37 @@ class GaussianMixture(ExactModel):
         isotropic = (chosen * keep).sum(1, keepdim=True) * square
         eye = torch.eye(self.dim, dtype=torch.float64, device=x.device)
         return mean, along + between + isotropic[:, :, None] * eye
+
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return E[|x0|² | x] - |d|², with x0 and d measured from the mixture's mean.
+
+        Let u = x - mean, c = U_k^T (u - mu_k) and gain = v_k / (v_k + sigma²) - g_k. Then
+        E[x0 | x, k] is m_k = g_k u + (1 - g_k) mu_k + U_k gain c, and
+
+            |m_k|² = g_k² |u|² + (1 - g_k)² |mu_k|² + 2 g_k (1 - g_k) u·mu_k
+                     + sum_j gain_j c_j [gain_j c_j + 2 (g_k c_j + (U_k^T mu_k)_j)].
+        """
+
+        def trace_per_row(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+            terms = self._component_terms(x, sigma, labels)
+            chosen = terms.log_joint.softmax(1)
+            keep, gain = self._posterior_gains(terms.square, terms.across, terms.along)
+            across = row_stable_matmul(terms.x, self._basis.T).reshape(*keep.shape, -1)[:, :, -1]
+            along = gain * terms.coords
+            bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + self._offsets))).sum(2)
+            size = (
+                keep.square() * terms.x.square().sum(1, keepdim=True)
+                + (1 - keep).square() * self._norms
+                + 2 * keep * (1 - keep) * across
+                + bent
+            )
+            within = terms.square * (gain.sum(2) + self.dim * keep)
+            d = self.denoise_rows(x, sigma, labels) - self._centre
+            return (chosen * (size + within)).sum(1) - d.square().sum(1)
+
+        return self.evaluate_in_chunks(trace_per_row, x, sigma, labels)
 
     def _component_terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
         """Return the :class:`ComponentTerms` of ``(n, d)`` rows."""
@@ -217,14 +250,6 @@ class GaussianMixture(ExactModel):
         """
         return self._floor / across, self._above * square[:, :, None] / (along * across[:, :, None])
 
-    def _weights_by_label(self) -> Tensor:
-        """Return component weights by label, ``(classes + 1, K)``; the last row is for no label."""
-        if self.component_class is None:
-            return self._weights[None]
-        member = self.component_class == torch.arange(self.classes)[:, None]
-        inside = member * self._weights
-        return torch.cat([inside / inside.sum(1, keepdim=True), self._weights[None]])
-
 
 class MPPCA(GaussianMixture):
     """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999), float64.
@@ -252,11 +277,7 @@ def fashion_mppca() -> MPPCA:
     ``samplerbench_studies.training.fit_mppca`` fitted it to Fashion-MNIST.
     """
     card = load_card("fashion-mppca")
-
-    @cache
-    def reference() -> Reference | None:
-        return card_reference(card, model.held_out)
-
     model = MPPCA(card.name, card.event, card.tensors())
-    model.limits, model.make_reference = value_range(card), reference
+    model.limits = value_range(card)
+    model.make_reference = cache(lambda: card_reference(card, model.held_out))
     return model

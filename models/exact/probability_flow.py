@@ -77,20 +77,21 @@ THIRD = (
 # fmt: on
 
 
-def flow_rows(
-    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
+def flow_states(
+    denoise: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     x: Tensor,
+    labels: Tensor | None,
     sigma_from: float,
     sigma_to: float,
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Return rows carried along the probability flow dx/dsigma = (x - d) / sigma by DOP853.
+    """Return states carried along the probability flow dx/dsigma = (x - d) / sigma by DOP853.
 
     Args:
-        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is row ``which[k]`` of
-            the batch.
-        x: ``(batch, d)`` float64, the states at ``sigma_from``.
+        denoise: ``denoise(x, sigma, labels)`` gives the denoised states of some of the rows.
+        x: ``(batch, *event)``, the states at ``sigma_from``; the result has their dtype.
+        labels: ``(batch,)``, or None.
         sigma_from: level > 0.
         sigma_to: level > 0.
         scale: scale of the data, > 0; ``s`` in the module's docstring.
@@ -103,57 +104,43 @@ def flow_rows(
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
         sigma = scale * apply_one_by_one(math.sinh, t)
         r = torch.sqrt(sigma * sigma + scale * scale)
-        x = y * r[:, None]
-        return (x * (scale / r).square()[:, None] - denoise(x, sigma, which)) / sigma[:, None]
+        rows = y * r[:, None]
+        of_rows = labels if labels is None else labels[which]
+        d = denoise(rows.reshape(-1, *x.shape[1:]), sigma, of_rows).flatten(1)
+        return (rows * (scale / r).square()[:, None] - d) / sigma[:, None]
 
     start, stop = math.asinh(sigma_from / scale), math.asinh(sigma_to / scale)
-    out = torch.empty_like(x)
-    which = torch.arange(len(x), device=x.device)
-    y = x / math.hypot(sigma_from, scale)
-    t = torch.full((len(x),), start, dtype=x.dtype, device=x.device)
-    h = torch.full_like(t, math.copysign(FIRST_STEP, stop - start))
-    slope = slope_of(t, y) if len(x) else y
-    while len(which):
-        last = h.abs() >= (stop - t).abs()
-        h = torch.where(last, stop - t, h)
-        stages = [slope]
-        for c, row in zip(NODES[1:], STAGES, strict=True):
-            stages.append(slope_of(t + c * h, y + h[:, None] * weighted_sum(row, stages)))
-        y_new = y + h[:, None] * weighted_sum(WEIGHTS, stages)
-        t_new = torch.where(last, torch.full_like(t, stop), t + h)
-        stages.append(slope_of(t_new, y_new))
-        error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
-        good = error < 1
-        y = torch.where(good[:, None], y_new, y)
-        slope = torch.where(good[:, None], stages[-1], slope)
-        t = torch.where(good, t_new, t)
-        out[which] = y
-        h = h * apply_one_by_one(step_factor, error)
-        unfinished = ~(good & last)
-        which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
-        if bool((h.abs() < SMALLEST_STEP).any()):
-            raise ArithmeticError("the probability flow did not converge; are the states finite?")
-    return out * math.hypot(sigma_to, scale)
-
-
-def flow_states(
-    denoise: Callable[[Tensor, Tensor, Tensor | None], Tensor],
-    x: Tensor,
-    labels: Tensor | None,
-    sigma_from: float,
-    sigma_to: float,
-    scale: float,
-    tolerance: float,
-) -> Tensor:
-    """Return states ``x`` ``(batch, *event)`` carried by :func:`flow_rows`, in their own dtype."""
-
-    def denoise_rows(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-        states = rows.reshape(-1, *x.shape[1:])
-        return denoise(states, sigma, labels if labels is None else labels[which]).flatten(1)
-
     rows = x.flatten(1).double()
     with torch.inference_mode(not torch.is_grad_enabled()):
-        ends = flow_rows(denoise_rows, rows, sigma_from, sigma_to, scale, tolerance)
+        out = torch.empty_like(rows)
+        which = torch.arange(len(x), device=x.device)
+        y = rows / math.hypot(sigma_from, scale)
+        t = torch.full((len(x),), start, dtype=y.dtype, device=x.device)
+        h = torch.full_like(t, math.copysign(FIRST_STEP, stop - start))
+        slope = slope_of(t, y) if len(x) else y
+        while len(which):
+            last = h.abs() >= (stop - t).abs()
+            h = torch.where(last, stop - t, h)
+            stages = [slope]
+            for c, row in zip(NODES[1:], STAGES, strict=True):
+                stages.append(slope_of(t + c * h, y + h[:, None] * weighted_sum(row, stages)))
+            y_new = y + h[:, None] * weighted_sum(WEIGHTS, stages)
+            t_new = torch.where(last, torch.full_like(t, stop), t + h)
+            stages.append(slope_of(t_new, y_new))
+            error = step_error(stages, h, tolerance * (1 + torch.maximum(y.abs(), y_new.abs())))
+            good = error < 1
+            y = torch.where(good[:, None], y_new, y)
+            slope = torch.where(good[:, None], stages[-1], slope)
+            t = torch.where(good, t_new, t)
+            out[which] = y
+            h = h * apply_one_by_one(step_factor, error)
+            unfinished = ~(good & last)
+            which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
+            if bool((h.abs() < SMALLEST_STEP).any()):
+                raise ArithmeticError(
+                    "the probability flow did not converge; are the states finite?"
+                )
+        ends = out * math.hypot(sigma_to, scale)
     return ends.clone().reshape(x.shape).to(x.dtype)
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from .base import ExactModel, FloatArray
+from .cloud import PointCloud
+from .gaussian import Gaussian
 from .mixture import GaussianMixture
 from .wavelet import SPREAD, Wavelet, coefficient_mixtures
 
@@ -27,8 +29,6 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
     variances *= std**2 / variances.mean()
     rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
-    from .gaussian import Gaussian
-
     zeros = torch.zeros(dim, dtype=torch.float64)
     return Gaussian("", zeros, _as_tensor(rotation), _as_tensor(variances))
 
@@ -77,8 +77,6 @@ def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     """Make a cloud of 10 to 120 normally distributed points."""
-    from .cloud import PointCloud
-
     return PointCloud("", _as_tensor(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
 
 
@@ -157,8 +155,6 @@ def _as_tensor(values: FloatArray) -> Tensor:
 
 def gaussian() -> ExactModel:
     """Return the model ``gaussian``: 16 rotated dimensions, variances from 1 down to 0.01."""
-    from .gaussian import Gaussian
-
     d = 16
     mean = torch.tensor([(-1) ** i * (i + 1) / d for i in range(d)], dtype=torch.float64)
     variances = torch.tensor(

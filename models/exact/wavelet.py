@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..reference import Reference
-from .base import ExactModel, FloatArray, exact_fingerprint, to_numpy
+from .base import ExactModel, FloatArray, exact_fingerprint
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
@@ -100,9 +100,9 @@ def haar_transform(image: Tensor) -> Tensor:
     out = image.clone()
     n = image.shape[-1]
     while n > 1:
-        mean, across, down, diagonal = _butterfly(*_corners_of_blocks(out[..., :n, :n]))
-        top, bottom = torch.cat([mean, across], -1), torch.cat([down, diagonal], -1)
-        out[..., :n, :n] = torch.cat([top, bottom], -2)
+        block = out[..., :n, :n]
+        for quarter, values in zip(_quarters(block), _butterfly(*_corners(block)), strict=True):
+            quarter.copy_(values)
         n //= 2
     return out
 
@@ -112,13 +112,9 @@ def inverse_haar_transform(coefficients: Tensor) -> Tensor:
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
-        m = n // 2
         block = out[..., :n, :n]
-        fine = _butterfly(
-            block[..., :m, :m], block[..., :m, m:], block[..., m:, :m], block[..., m:, m:]
-        )
-        for slot, values in zip(_corners_of_blocks(block), fine, strict=True):
-            slot.copy_(values)
+        for corner, values in zip(_corners(block), _butterfly(*_quarters(block)), strict=True):
+            corner.copy_(values)
         n *= 2
     return out
 
@@ -141,13 +137,15 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
     )
 
 
-def _corners_of_blocks(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return (
-        block[..., ::2, ::2],
-        block[..., ::2, 1::2],
-        block[..., 1::2, ::2],
-        block[..., 1::2, 1::2],
-    )
+def _corners(image: Tensor) -> list[Tensor]:
+    """Return views of all corners p, q, r and s of the 2 × 2 blocks of an image."""
+    return [image[..., i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+
+def _quarters(image: Tensor) -> list[Tensor]:
+    """Return views of the four quarters of an image, row by row."""
+    m = image.shape[-1] // 2
+    return [image[..., i : i + m, j : j + m] for i in (0, m) for j in (0, m)]
 
 
 SPREAD = 0.25
@@ -225,13 +223,12 @@ class Wavelet(ExactModel):
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Weights, means and deviations ``(2, d)`` of the components of each coefficient."""
-        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
+        weights, means, stds = (t.cpu().numpy() for t in (self._weights, self._means, self._stds))
         return weights, means, stds
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return E[x0 | x] of rows by the formula in :class:`Wavelet`."""
-        mean, _ = self._posterior_coefficients(self._to_coefficients(x), sigma)
-        return self._to_pixels(mean)
+        return self._to_pixels(self._posterior_coefficients(x, sigma)[0])
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
@@ -240,7 +237,7 @@ class Wavelet(ExactModel):
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Return ``n`` images of random coefficients; the first m images do not depend on ``n``."""
         for_component, for_position = rng.spawn(2)
-        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
+        weights, means, stds = self.mixtures
         second = for_component.random((n, self.dim)) >= weights[0]
         coefficients = np.where(second, means[1], means[0])
         normal = for_position.standard_normal((n, self.dim))
@@ -256,18 +253,25 @@ class Wavelet(ExactModel):
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean ``(batch, d)`` and dense covariance ``(batch, d, d)`` of x0 given ``x``."""
-
-        def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            return self._posterior_coefficients(self._to_coefficients(x), sigma)[1]
-
         mean = self.evaluate_in_chunks(self.denoise_rows, x, sigma, None)
-        return mean, self._pixel_covariance(self.evaluate_in_chunks(variances, x, sigma, None))
+        variances = self.evaluate_in_chunks(
+            lambda x, sigma, _: self._posterior_coefficients(x, sigma)[1], x, sigma, None
+        )
+        return mean, self._pixel_covariance(variances)
+
+    def posterior_trace(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return the sum of the variances of the independent Haar coefficients."""
+        return self.evaluate_in_chunks(
+            lambda x, sigma, _: self._posterior_coefficients(x, sigma)[1].sum(1), x, sigma, labels
+        )
 
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
         """Return the state at ``sigma_to`` in closed form (see :func:`transport_mixture`)."""
-        weights, means, stds = to_numpy(self._weights, self._means, self._stds)
+        weights, means, stds = self.mixtures
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def flow_of_rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
@@ -301,8 +305,9 @@ class Wavelet(ExactModel):
             offset.square() / v + v.log() + math.log(2 * math.pi)
         )
 
-    def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
+    def _posterior_coefficients(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and variance ``(n, d)`` of the clean coefficients given noisy rows ``x``."""
+        c = self._to_coefficients(x)
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])
@@ -313,12 +318,8 @@ class Wavelet(ExactModel):
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
         """Return covariances ``(n, d, d)`` of pixels, by coefficients' ``variances`` ``(n, d)``."""
-        half = self._to_pixels(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
-            -1, self.dim, self.dim
-        )
-        return self._to_pixels(half.transpose(1, 2).reshape(-1, self.dim)).reshape(
-            -1, self.dim, self.dim
-        )
+        half = self._to_pixels(torch.diag_embed(variances))
+        return self._to_pixels(half.transpose(1, 2))
 
 
 def coefficient_mixtures(

@@ -47,12 +47,8 @@ class QuantisedExtractor:
 
     def reference(self, plain: Reference) -> Reference:
         """Return a copy of ``plain`` with this extractor, and no features of converged samples."""
-        return replace(
-            plain,
-            extractor=self,
-            identity=f"{plain.identity}-samples-{self.how}",
-            make=lambda: plain.statistics._replace(converged=None),
-        )
+        identity = f"{plain.identity}-samples-{self.how}"
+        return replace(plain.without_converged(), extractor=self, identity=identity)
 
 
 def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..exact.base import ExactModel, FloatArray, copy_on_device, row_stable_matmul, to_numpy
+from ..exact.base import ExactModel, FloatArray, row_stable_matmul, to_numpy
 from . import loader
 
 EXAMPLE = "modes"
@@ -145,15 +143,3 @@ class MovedModel(ExactModel):
     def mode_of(self, x: Tensor) -> Tensor | None:
         """Return the modes of the inner model's states; None if the inner model has no modes."""
         return self.inner.mode_of(self.inner_states(x.flatten(1).double()).reshape(x.shape))
-
-    def with_observer(self, observer: Callable[[int], object]) -> Self:
-        """Return a copy whose :meth:`flow` calls ``observer(n)`` at each evaluation of n rows."""
-        twin = copy.copy(self)
-        twin.inner = self.inner.with_observer(observer)
-        return twin
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model, with the inner model, on ``device``."""
-        twin = copy_on_device(copy.copy(self), device)
-        twin.inner = self.inner.to(device)
-        return twin

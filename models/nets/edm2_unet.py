@@ -221,7 +221,7 @@ class EDM2UNet(LevelUNet):
             emb = mp_sum(emb, label_embedding, self.label_balance)
         emb = mp_silu(emb)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # a channel of ones replaces biases
-        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
+        for _, state in self._run_levels(x, emb):
             x = state
         return self.out_conv(x, self.out_gain)
 

@@ -205,18 +205,11 @@ class LevelUNet(nn.Module):
         *,
         everywhere: bool = True,
     ) -> None:
-        """Add the encoder ``enc`` and the decoder ``dec``.
+        """Add the encoder ``enc``, which begins with ``stem`` of ``channels`` outputs, and the decoder ``dec``.
 
-        Args:
-            img_resolution: side of the images.
-            widths: channels of each resolution, the finest first.
-            num_blocks: number of encoder blocks at each resolution.
-            stem: first layer of the encoder.
-            channels: output channels of ``stem``.
-            attention: sides of the resolutions with attention.
-            make_block: function that returns a block. Its arguments are channels in, channels out, True in the encoder,
-                True for attention, and the change of resolution.
-            everywhere: True for attention in all decoder blocks of these resolutions, False in the last block only.
+        ``widths`` are the channels of each resolution, the finest first, and ``attention`` the sides with attention.
+        ``make_block`` gets channels in and out, True in the encoder, True for attention, and the change of resolution.
+        Unless ``everywhere``, only the last decoder block of a resolution has attention.
         """
         self.blocks = num_blocks
         self.sides = [img_resolution >> level for level in range(len(widths))]
@@ -245,7 +238,8 @@ class LevelUNet(nn.Module):
                 self.dec[f"{at}_block{n}"] = make_block(c_in, width, False, attends, "")
                 c = width
 
-    def _run_encoder(self, x: Tensor, emb: Tensor) -> list[Tensor]:
+    def _run_levels(self, x: Tensor, emb: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, output) of each resolution of the decoder, coarsest first."""
         states, image = [], x
         for level, side in enumerate(self.sides):
             at = f"{side}x{side}"
@@ -257,11 +251,6 @@ class LevelUNet(nn.Module):
             for n in range(self.blocks):
                 x = self.enc[f"{at}_block{n}"](x, emb)
                 states.append(x)
-        return states
-
-    def _run_decoder(self, states: list[Tensor], emb: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield (name, output) of each resolution, coarsest first; remove ``states`` when used."""
-        x = states[-1]
         for side in reversed(self.sides):
             at = f"{side}x{side}"
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):

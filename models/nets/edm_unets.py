@@ -134,7 +134,7 @@ class SongUNet(LevelUNet):
             emb = emb + self.map_label(labels * math.sqrt(self.map_label.in_features))
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         image: Tensor | None = None
-        for at, state in self._run_decoder(self._run_encoder(x, emb), emb):
+        for at, state in self._run_levels(x, emb):
             image = self._add_image_output(at, state, image)
         assert image is not None
         return image
@@ -198,7 +198,7 @@ class DhariwalUNet(LevelUNet):
             assert labels is not None
             emb = emb + self.map_label(labels)
         emb = F.silu(emb)
-        for _, state in self._run_decoder(self._run_encoder(x, emb), emb):
+        for _, state in self._run_levels(x, emb):
             x = state
         return self.out_conv(F.silu(self.out_norm(x)))
 

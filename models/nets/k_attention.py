@@ -61,8 +61,7 @@ def neighbourhood_attention(query: Tensor, key: Tensor, value: Tensor, size: int
     h, w, head = query.shape[2:]
     rows = _neighbours_of_places(h, size, query.device)  # (h, size)
     columns = _neighbours_of_places(w, size, query.device)
-    is_near = torch.zeros(w, w, dtype=torch.bool, device=query.device)
-    is_near.scatter_(1, columns, torch.ones_like(columns, dtype=torch.bool))
+    is_near = (columns[..., None] == torch.arange(w, device=query.device)).any(1)  # (w, w)
     mask = is_near[:, None].expand(w, size, w).reshape(w, size * w)
     key, value = (t[:, :, rows].reshape(*t.shape[:3], size * w, head) for t in (key, value))
     return F.scaled_dot_product_attention(query, key, value, mask, scale=1.0)

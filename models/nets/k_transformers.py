@@ -271,8 +271,7 @@ class KTransformerV1(_Transformer):
         emb = self.embed_inputs(c_noise, labels)
         x = self.in_proj(_gather_patches(x.movedim(1, -1), self.patch, channels_first=True))
         at = token_coordinates(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
-        for block in self.blocks:
-            x = block(x, at, emb)
+        x = _run_layers(self.blocks, x, at, emb)
         out = self.out_proj(self.out_norm(x))
         return _spread_patches(out, self.patch, channels_first=True).movedim(-1, 1)
 

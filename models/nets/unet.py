@@ -73,9 +73,9 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, with a residual connection that starts at zero."""
 
-    def __init__(self, channels: int, *, head: int = 32, group: int = 16) -> None:
+    def __init__(self, channels: int, *, group: int = 16) -> None:
         super().__init__()
-        self.heads = max(1, round(channels / head)) if channels % head == 0 else 1
+        self.heads = channels // 32 if channels % 32 == 0 else 1
         self.norm = nn.GroupNorm(max(1, channels // group), channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)

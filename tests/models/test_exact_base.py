@@ -140,8 +140,8 @@ def test_flow_solver_equals_the_closed_form_of_a_gaussian() -> None:
     model = gaussian()
     x = states(model, 6, 80.0)
     for sigma_to in (20.0, 0.3, 1e-4, 300.0):
-        numeric = probability_flow.flow_rows(
-            lambda rows, sigma, _: model.denoise(rows, sigma), x, 80.0, sigma_to, model.scale, 1e-12
+        numeric = probability_flow.flow_states(
+            model.denoise, x, None, 80.0, sigma_to, model.scale, 1e-12
         )
         torch.testing.assert_close(numeric, model.flow(x, 80.0, sigma_to), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(
@@ -156,9 +156,7 @@ def test_a_step_that_is_too_long_is_taken_again(monkeypatch: pytest.MonkeyPatch)
     model = gaussian()
     x = states(model, 3, 1.0)
     monkeypatch.setattr(probability_flow, "FIRST_STEP", 3.0)
-    numeric = probability_flow.flow_rows(
-        lambda rows, sigma, _: model.denoise(rows, sigma), x, 1.0, 0.01, model.scale, 1e-12
-    )
+    numeric = probability_flow.flow_states(model.denoise, x, None, 1.0, 0.01, model.scale, 1e-12)
     torch.testing.assert_close(numeric, model.flow(x, 1.0, 0.01), rtol=0, atol=1e-11)
 
 

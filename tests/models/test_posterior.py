@@ -14,7 +14,7 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import Wavelet
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
-from samplerbench.models.mmse import normal_like, posterior_trace
+from samplerbench.models.mmse import normal_like
 from samplerbench_studies.analysis.candidates import (
     class_log_prob,
     class_prior,
@@ -75,7 +75,7 @@ def test_posterior__the_trace_is_that_of_the_dense_covariance(name, sigma):
     model = MODELS[name]
     x = states(model, sigma)
     dense = model.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
-    torch.testing.assert_close(posterior_trace(model, x, sigma), dense, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(model.posterior_trace(x, sigma), dense, rtol=1e-11, atol=1e-13)
 
 
 @each("name", MODELS)
@@ -83,8 +83,8 @@ def test_posterior__a_level_for_each_row_is_the_same_as_one_at_a_time(name):
     model = MODELS[name]
     sigma = torch.tensor([0.3, 1.0, 30.0], dtype=torch.float64)
     x = states(model, 1.0, 3)
-    single = torch.cat([posterior_trace(model, x[k : k + 1], float(sigma[k])) for k in range(3)])
-    torch.testing.assert_close(posterior_trace(model, x, sigma), single, rtol=1e-12, atol=0)
+    single = torch.cat([model.posterior_trace(x[k : k + 1], float(sigma[k])) for k in range(3)])
+    torch.testing.assert_close(model.posterior_trace(x, sigma), single, rtol=1e-12, atol=0)
 
 
 def test_given_a_label_the_trace_is_that_of_the_classs_own_mixture():
@@ -95,8 +95,8 @@ def test_given_a_label_the_trace_is_that_of_the_classs_own_mixture():
         alone = GaussianMixture("alone", (3,), weights[own], means[own], factors[own], noise[own])
         labels = torch.full((len(x),), label)
         torch.testing.assert_close(
-            posterior_trace(model, x, 0.7, labels),
-            posterior_trace(alone, x, 0.7),
+            model.posterior_trace(x, 0.7, labels),
+            alone.posterior_trace(x, 0.7),
             rtol=1e-11,
             atol=0,
         )
@@ -104,7 +104,7 @@ def test_given_a_label_the_trace_is_that_of_the_classs_own_mixture():
 
 def test_traces_without_labels_say_so():
     with pytest.raises(ValueError, match="without labels only"):
-        posterior_trace(gaussian(), torch.zeros(1, 16), 1.0, torch.zeros(1, dtype=torch.int64))
+        gaussian().posterior_trace(torch.zeros(1, 16), 1.0, torch.zeros(1, dtype=torch.int64))
 
 
 def test_the_trace_of_a_cloud_is_a_sum_over_its_points():
@@ -113,7 +113,7 @@ def test_the_trace_of_a_cloud_is_a_sum_over_its_points():
     weights = torch.softmax(-torch.cdist(x, model._points).square() / (2 * 0.8**2), 1)
     mean = weights @ model._points
     square = (weights[:, :, None] * (model._points - mean[:, None]).square()).sum((1, 2))
-    torch.testing.assert_close(posterior_trace(model, x, 0.8), square, rtol=1e-11, atol=0)
+    torch.testing.assert_close(model.posterior_trace(x, 0.8), square, rtol=1e-11, atol=0)
 
 
 @given(st.integers(1, 30), st.integers(0, 10))
@@ -197,7 +197,7 @@ def test_the_trace_of_fashion_mppca_is_that_of_its_dense_covariance():
     model = make_model("fashion-mppca")
     x = states(model, 0.5, 1)
     torch.testing.assert_close(
-        posterior_trace(model, x, 0.5),
+        model.posterior_trace(x, 0.5),
         model.posterior(x, 0.5)[1].diagonal(dim1=1, dim2=2).sum(1),
         rtol=1e-10,
         atol=0,

@@ -12,7 +12,7 @@ from samplerbench.models import Denoiser, make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import Wavelet
-from samplerbench.models.mmse import normal_like, posterior_trace
+from samplerbench.models.mmse import normal_like
 from samplerbench_studies.analysis.tweedie import (
     asymmetry,
     covariance,
@@ -77,7 +77,7 @@ def test_traces_of_small_models_are_exact():
     traces = covariance_trace(model, x, 0.5)
     assert [t.error for t in traces] == [0, 0]
     assert [t.value for t in traces] == pytest.approx(
-        posterior_trace(model, x, 0.5).tolist(), rel=1e-9
+        model.posterior_trace(x, 0.5).tolist(), rel=1e-9
     )
 
 
@@ -87,7 +87,7 @@ def test_random_probes_cover_the_trace_with_the_error_of_the_theory():
     traces = covariance_trace(model, x, 0.5, probes=100, seed=3)
     cov = model.posterior(x, 0.5)[1]
     for found, exact, dense in zip(
-        traces, posterior_trace(model, x, 0.5).tolist(), cov, strict=True
+        traces, model.posterior_trace(x, 0.5).tolist(), cov, strict=True
     ):
         off = dense - dense.diagonal().diag()
         assert found.covers(exact)

@@ -262,6 +262,7 @@ def publish(name: str, run: Path, root: Path = CARDS) -> Card:
             architecture=architecture(net, "MapPrecond(UNet)", teacher.architecture["net"])
             | {"sigma_data": net.sigma_data},
             training=training,
+            reference={"card": how.teacher},
             extractor=teacher.extractor,
             sigma_min=teacher.sigma_min,
             sigma_max=teacher.sigma_max,

@@ -42,6 +42,7 @@ def make_fashion_kde(root: Path = CARDS) -> Card:
                 "script": "python -m samplerbench_studies.training.make_fashion_kde",
                 "per_class": PER_CLASS,
             },
+            reference={"card": "fashion"},
             sigma_min=0.002,
             sigma_max=80.0,
             folder=folder,
