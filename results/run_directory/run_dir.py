@@ -240,13 +240,14 @@ class RunDir(RunReader):
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move all files of a cell to ``set-aside/``, and write the reason ``why`` there."""
+        home = self.part_path(cell, CELL).parent
+        home.mkdir(parents=True, exist_ok=True)
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
-                self._move(
-                    path, self.part_path(cell, CELL).parent / f"kept-{path.name}", free=False
-                )
-        write_json(self.part_path(cell, WHY), {"why": why})
-        self._move(self.part_path(cell, CELL).parent, self.path / ASIDE / cell)
+                self._prepare_change(path.relative_to(self.path).as_posix())
+                path.replace(home / f"kept-{path.name}")
+        write_json(home / WHY, {"why": why})
+        self._move(home, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
         """Return the keys of the cells, and the names of other folders, that were set aside."""
@@ -343,13 +344,11 @@ class RunDir(RunReader):
                 "%s was damaged: %s. It is set aside, and made again.", self.path / place, fault
             )
 
-    def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or folder to TARGET.N with the first free N, or to TARGET if not ``free``."""
+    def _move(self, source: Path, target: Path) -> None:
+        """Move a file or folder to TARGET.N with the first free N."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
-        shutil.move(
-            source, next(path for path in numbered if not path.exists()) if free else target
-        )
+        shutil.move(source, next(path for path in numbered if not path.exists()))
