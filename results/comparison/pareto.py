@@ -81,9 +81,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     groups = correct_together(
         ComparedRows(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
-    frames = [
-        _with_front_columns(rows, group, cost) for rows, group in zip(parts, groups, strict=True)
-    ]
+    frames = []
+    for rows, group in zip(parts, groups, strict=True):
+        places = front_positions(group, cost).values()
+        front = pd.array([str(place.front) for place in places], dtype="string")
+        frames.append(rows.assign(on_front=[place.on_front for place in places], front=front))
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -164,9 +166,3 @@ def _is_harmless(
         return False
     judgement = group.judgement(other, entry)
     return judgement is not None and judgement.has_equal_values
-
-
-def _with_front_columns(rows: pd.DataFrame, group: ComparedRows, cost: str) -> pd.DataFrame:
-    places = front_positions(group, cost).values()
-    front = pd.array([str(place.front) for place in places], dtype="string")
-    return rows.assign(on_front=[place.on_front for place in places], front=front)

@@ -12,11 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.pairing import Entry, Homes, row_with_folder
+from ..comparison.pairing import Entry, Homes, entries_by_index
 from ..sentences import NAMED
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import rows_as_dicts, rows_by_index, text
+from ..values import text
 from .drawing import (
     Box,
     common_box,
@@ -147,8 +147,7 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
-        placed = rows_by_index(rows.dropna(subset=["slot"]))
-        entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
+        entries = entries_by_index(rows.dropna(subset=["slot"]), homes)
         read = {
             index: entry.run.read_pictures(text(entry.record, "cell")) or {}
             for index, entry in entries.items()
@@ -283,9 +282,8 @@ def trajectory_strips_of(
 def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)
-        for row in rows_as_dicts(rows.dropna(subset=["slot"]))
-        if (entry := row_with_folder(row, homes)).run
-        and entry.run.trajectories_path(cell := text(row, "cell")).is_file()
+        for entry in entries_by_index(rows.dropna(subset=["slot"]), homes).values()
+        if entry.run and entry.run.trajectories_path(cell := text(entry.record, "cell")).is_file()
     ]
     slots = [slot for *_, slot in saved]
     if not slots:
