@@ -34,17 +34,11 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
         return _without_copies(tables[0]) if sources[0].is_file() else tables[0]
-    frames = [
-        frame.assign(
-            run=(f"{name}/" + frame["run"].astype("string")).fillna(name)
-            if "run" in frame
-            else name
-        )
-        for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
-    ]
-    frames = [frame.astype(object) for frame in frames]
-    for place, names in enumerate(_models_apart(sources)):
-        frames[place] = frames[place].replace({"model": names})
+    frames = []
+    for name, table, models in zip(run_names(sources), tables, _models_apart(sources), strict=True):
+        frame = table.frame
+        run = (f"{name}/" + frame["run"].astype("string")).fillna(name) if "run" in frame else name
+        frames.append(frame.assign(run=run).astype(object).replace({"model": models}))
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return _without_copies(TypedTable.typed(whole))
 
@@ -104,9 +98,8 @@ def read_csv(path: Path | str) -> TypedTable:
 
     def parse(content: io.BytesIO) -> pd.DataFrame:
         frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
-        frame = frame.loc[
-            (frame != "").any(axis="columns")
-        ]  # spreadsheets may end with empty lines
+        # spreadsheets may end with empty lines
+        frame = frame.loc[(frame != "").any(axis="columns")]
         kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
         extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
         frame = frame.assign(**extra)
