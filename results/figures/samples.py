@@ -48,11 +48,10 @@ def samples(
 
 def _found_pictures(run: RunDir, rows: pd.DataFrame) -> KeptRows:
     samples_by_place = {}
-    for row in rows_as_dicts(rows):
-        slot = number(row, "slot")
-        arrays = None if slot is None else run.read_pictures(text(row, "cell"))
-        if slot is not None and arrays and ("images" in arrays or "points" in arrays):
-            samples_by_place[text(row, "curve"), int(slot)] = row, arrays
+    for row in rows_as_dicts(rows.dropna(subset=["slot"])):
+        arrays = run.read_pictures(text(row, "cell")) or {}
+        if "images" in arrays or "points" in arrays:
+            samples_by_place[text(row, "curve"), int(number(row, "slot") or 0)] = row, arrays
     return samples_by_place
 
 
