@@ -157,7 +157,6 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_no_link_out_of_run(source: Path, out: Path) -> None:
-    """Raise a ValueError if ``out`` is in the run directory, but leads elsewhere by a link."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(

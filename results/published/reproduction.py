@@ -256,7 +256,6 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
-    """Return a model's spec (its name with options) without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 

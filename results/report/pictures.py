@@ -13,7 +13,7 @@ import pandas as pd
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
 from ..comparison.pairing import Entry, Homes, entries_by_index
-from ..sentences import NAMED
+from ..sentences import NAMED, TYPICAL
 from ..table.curves import label_of_curve
 from ..text import format_number
 from ..values import text
@@ -238,8 +238,6 @@ def sample_rows_of(
     return SampleRows(tuple(found), kept.are_points, best.budget)
 
 
-TYPICAL = 10
-"""Preferred budget. Of the budgets with most trajectories, strips have the nearest, by ratio."""
 WIDTHS = (96, 64, 48)
 """Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)
@@ -288,6 +286,7 @@ def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str,
     slots = [slot for *_, slot in saved]
     if not slots:
         return 0, {}
+    # of the budgets with most trajectories, the nearest to the typical one, by ratio
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
     read = {
         curve: run.read_trajectories(cell) for run, cell, curve, slot in saved if slot == budget
@@ -302,7 +301,6 @@ def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str,
 def _trajectory_strips(
     title: str, budget: int, paths: Mapping[str, Arrays], width: int
 ) -> TrajectoryStrips:
-    """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
     clouds = [arrays["end"] for arrays in paths.values() if arrays["end"].ndim == 2]
     box = common_box(clouds)
     strips = (
