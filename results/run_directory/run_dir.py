@@ -149,12 +149,12 @@ class RunDir(RunReader):
         pinned = {}
         if influence:
             place = part_place(cell, INFLUENCE)
-            pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
+            pinned = {PIN: {"sha256": self._write(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
-        self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
+        self._write(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard exists now, even on a network file system.
@@ -172,15 +172,15 @@ class RunDir(RunReader):
 
     def write_pictures(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's samples for reports, as arrays by name."""
-        self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
+        self._write(pictures_place(cell), arrays, self.made_by(cell))
 
     def write_trajectories(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's trajectories for reports, as arrays by name."""
-        self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
+        self._write(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
         """Write reference data, arrays by name, under a name for :meth:`read_reference`."""
-        self._write_npz(self._reference(name), arrays)
+        self._write(self._reference(name), arrays)
 
     def write_fingerprint(self, digest: str, record: Mapping[str, Any]) -> None:
         """Write the fingerprint of a model or an extractor under its digest."""
@@ -305,14 +305,13 @@ class RunDir(RunReader):
                 record.rename(record.with_name(f"past-{MADE}"))
         return len(cells)
 
-    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> str:
+        """Write arrays or a JSON object, by the suffix of the place; return its SHA-256."""
         self._prepare_change(place)
-        file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._path_without_links(place), file)
-
-    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
-        self._prepare_change(place)
-        file = sealed.sealed_npz(arrays, place, made_by)
+        if place.endswith(".npz"):
+            file = sealed.sealed_npz(value, place, made_by)
+        else:
+            file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
         self._contents.write(place, self._path_without_links(place), file)
         return file.seal.sha256
 

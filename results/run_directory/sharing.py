@@ -68,13 +68,13 @@ class Leases:
         """
         for _ in range(2):
             try:
-                number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                file = path.open("x", encoding="utf-8")
             except FileExistsError:
                 if not self.is_stale(path) or not self._clear_stale(path):
                     return False
                 continue
             try:
-                with os.fdopen(number, "w", encoding="utf-8") as file:
+                with file:
                     json.dump(self.owner, file)
             except OSError:  # such as a full disk: the empty file would count as a lease
                 with suppress(OSError):
