@@ -15,6 +15,7 @@ from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..values import Record, number, rows_as_dicts, text
+from .ranking import LETTER
 from .series import curve_label, style_of
 from .typography import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
@@ -23,8 +24,6 @@ KeptRows = Mapping[tuple[str, int], tuple[Record, Arrays]]
 """Rows and their kept samples, by curve and budget."""
 ACROSS = {"single": 1, "double": 3}
 """Number of images side by side in a tile."""
-LETTER = 0.062
-"""Width of a letter in inches."""
 
 
 @with_typography
@@ -59,8 +58,10 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
     curves = dict.fromkeys(curve for curve, _ in pictures)
     slots = sorted({slot for _, slot in pictures})
-    saved = {place: arrays for place, (_, arrays) in pictures.items()}
-    stacks = {place: arrays.get("images", arrays.get("points")) for place, arrays in saved.items()}
+    stacks = {
+        place: arrays["images" if "images" in arrays else "points"]
+        for place, (_, arrays) in pictures.items()
+    }
     limits = {  # each seed has latents, and converged samples, of its own
         text(row, "seed"): arrays["converged"]
         for row, arrays in reversed(list(pictures.values()))
@@ -68,8 +69,7 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     }
     seeds = {text(row, "seed") for row, _ in pictures.values()}
     heads = [str(slot) for slot in slots] + ["limit"] * bool(limits)
-    drawn = [stack for stack in (*stacks.values(), *limits.values()) if stack is not None]
-    clouds = [stack[:, :2] for stack in drawn if stack.ndim == 2]
+    clouds = [stack[:, :2] for stack in (*stacks.values(), *limits.values()) if stack.ndim == 2]
     box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(curve_label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)

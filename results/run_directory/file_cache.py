@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import to_jsonable, write_bytes
-from .sealed import (
-    Arrays,
-    OpenedFile,
-    SealedFile,
-    UnsealedError,
-    as_if_opened,
-    open_json,
-    open_npz,
-)
+from .sealed import Arrays, OpenedFile, SealedFile, UnsealedError, as_if_opened, open_sealed
 from .sharing import Lead
 
 
@@ -79,7 +71,7 @@ class RunFileCache:
         """
         opened = self._cache.get(place)
         if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
-            opened = open_npz(self._folder / place, place)
+            opened = open_sealed(self._folder / place, place)
             self._remember(place, replace(opened, value=None))
         return dict(self._content_if_expected(opened, made_by, sha256))
 
@@ -115,9 +107,7 @@ class RunFileCache:
         """Return a file's seal and content, cached or read; an ``.npz`` file's without its arrays."""
         if place in self._cache:
             return self._cache[place]
-        path = self._folder / place
-        is_json = place.endswith(".json")
-        opened = open_json(path, place) if is_json else open_npz(path, place, arrays=False)
+        opened = open_sealed(self._folder / place, place, arrays=False)
         self._remember(place, opened)
         return opened
 
