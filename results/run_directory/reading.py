@@ -130,8 +130,8 @@ class RunReader:
         return self._read_or_none(part_place(cell, name), self._expected_maker(cell, name))
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
-        """Return the object in a cell's JSON file. Raises as :meth:`.RunFileCache.json`."""
-        return self._contents.json(part_place(cell, name), self._expected_maker(cell, name))
+        """Return the object in a cell's JSON file. Raises as :meth:`.RunFileCache.read`."""
+        return self._contents.read(part_place(cell, name), self._expected_maker(cell, name))
 
     def _expected_maker(self, cell: str, name: str) -> str | None:
         return None if name in (CELL, MADE) else self.made_by(cell)
@@ -197,7 +197,7 @@ class RunReader:
     def made_by(self, cell: str) -> str:
         """Return the digest ``made_by`` in a cell's ``cell.json``; "" if none or damaged."""
         try:
-            return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
+            return str(self._contents.read(part_place(cell, CELL)).get("made_by") or "")
         except (FileNotFoundError, DamagedError):
             return ""
 
@@ -218,9 +218,8 @@ class RunReader:
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
     def _read_or_none(self, place: str, *expected: str | None) -> dict[str, Any] | None:
-        read = self._contents.npz if place.endswith(".npz") else self._contents.json
         try:
-            return read(place, *expected)
+            return self._contents.read(place, *expected)
         except FileNotFoundError:
             return None
         except DamagedError as fault:

@@ -200,7 +200,7 @@ class RunDir(RunReader):
         """Add a cell to this run: write its row's identity columns as ``cell.json``."""
         place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         with suppress(FileNotFoundError, DamagedError):
-            if self._contents.json(place) == record:
+            if self._contents.read(place) == record:
                 return
         self._write(place, record, made_by)
 
