@@ -188,6 +188,6 @@ def _distance_column_for_ranking(part: TypedTable) -> str:
     A model needs two samplers with both at its budget nearest to 10 evaluations.
     """
     for name in ("typical_error", "rmse"):
-        if any(len(rows) > 1 for rows in rows_at_budget(part, None, "fid_proxy", name).values()):
+        if rows_at_budget(part, None, "fid_proxy", name, fewest=2):
             return name
     return ""

@@ -81,9 +81,9 @@ def _read_run_or_file(path: Path) -> TypedTable:
     if not (path / "parts").is_dir() and (path / "table.csv").is_file():
         path = path / "table.csv"
     if path.is_file() and path.suffix == ".csv":
-        return read_csv(path)
+        return read_file(path, parse_csv)
     if path.is_file() and path.suffix == ".parquet":
-        return read_parquet(path)
+        return read_file(path, parse_parquet)
     run = RunDir.open(path)
     if run.predates_checksums and any((run.path / "parts").iterdir()):
         log.warning(
@@ -93,33 +93,25 @@ def _read_run_or_file(path: Path) -> TypedTable:
     return TypedTable.of(rows_of_run(run))
 
 
-def read_csv(path: Path | str) -> TypedTable:
-    """Return the table in a CSV file. Unknown columns get the type that their texts look like."""
-
-    def parse(content: io.BytesIO) -> pd.DataFrame:
-        frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
-        # spreadsheets may end with empty lines
-        frame = frame.loc[(frame != "").any(axis="columns")]
-        kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
-        extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
-        frame = frame.assign(**extra)
-        return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
-
-    return _read_file(path, parse)
+def parse_csv(content: io.BytesIO) -> pd.DataFrame:
+    """Return the data of a CSV file. Unknown columns get the type that their texts look like."""
+    frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+    # spreadsheets may end with empty lines
+    frame = frame.loc[(frame != "").any(axis="columns")]
+    kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
+    extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
+    frame = frame.assign(**extra)
+    return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
 
 
-def read_parquet(path: Path | str) -> TypedTable:
-    """Return the table in a Parquet file of at most :data:`MOST_ROWS` rows."""
-
-    def parse(content: io.BytesIO) -> pd.DataFrame:
-        if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
-            raise ValueError(f"it has {rows:,} rows")
-        return pd.read_parquet(content)
-
-    return _read_file(path, parse)
+def parse_parquet(content: io.BytesIO) -> pd.DataFrame:
+    """Return the data of a Parquet file of at most :data:`MOST_ROWS` rows."""
+    if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
+        raise ValueError(f"it has {rows:,} rows")
+    return pd.read_parquet(content)
 
 
-def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
+def read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
     """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
