@@ -36,12 +36,10 @@ def samples(
     Raises a ValueError if ``run`` is not a run directory.
     """
     folder = RunDir.open(run)
-    parts = [
-        (title, _found_pictures(folder, some))
-        for title, some in comparable_parts(read_table(run).ok.frame if rows is None else rows)
-    ]
     return [
-        (title, _sample_figure(title, pictures, width)) for title, pictures in parts if pictures
+        (title, _sample_figure(title, pictures, width))
+        for title, part in comparable_parts(read_table(run).ok.frame if rows is None else rows)
+        if (pictures := _found_pictures(folder, part))
     ]
 
 
