@@ -18,7 +18,7 @@ from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import add_curves_and_slots, comparable_parts
 from .table.latex import latex_tables
-from .table.reading import read_csv, read_parquet, read_table, rows_of_run
+from .table.reading import parse_csv, parse_parquet, read_file, read_table, rows_of_run
 from .table.typed_table import TypedTable, check_columns, filled_columns
 from .text import csv_lines, format_number, markdown_table
 from .values import rows_as_dicts
@@ -45,12 +45,12 @@ class ResultTable(TypedTable):
             FileNotFoundError: there is no such file.
             ValueError: the file holds no table of results.
         """
-        return cls(read_csv(path).frame)
+        return cls(read_file(path, parse_csv).frame)
 
     @classmethod
     def from_parquet(cls, path: Path | str) -> Self:
         """Return the table that :meth:`to_parquet` wrote. Raises as :meth:`from_csv`."""
-        return cls(read_parquet(path).frame)
+        return cls(read_file(path, parse_parquet).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
         """Return ``metric`` of the finished rows: a line per model and curve, columns by budget.

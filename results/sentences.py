@@ -22,7 +22,7 @@ from .printed_values import (
 from .quantities import Quantity, flags, quantities
 from .result_table import ResultTable
 from .table.curves import comparable_parts, label_of_curve
-from .table.description import names_in_words
+from .table.description import NAMED, names_in_words
 from .text import escape_markdown, format_number, markdown_table, without_empty_columns
 from .values import Record, number, rows_as_dicts, text
 
@@ -30,8 +30,6 @@ TYPICAL = 10
 """Preferred budget of the first sentence. The budget nearest to it by ratio is taken."""
 FACTOR = 2
 """Smallest factor between two intervals for which a sentence states the factor."""
-NAMED = 3
-"""Largest number of samplers that a sentence names. Larger numbers of samplers are counted."""
 
 NOTHING = "Nothing was measured."
 

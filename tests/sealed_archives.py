@@ -1,7 +1,7 @@
 """Sealed archives of arrays in files of their own, as tests write and read them."""
 
 from samplerbench.results.run_directory.files import write_bytes
-from samplerbench.results.run_directory.sealed import open_npz, sealed_npz
+from samplerbench.results.run_directory.sealed import open_sealed, sealed_npz
 
 
 def write_npz(path, arrays, of, made_by=""):
@@ -13,6 +13,6 @@ def write_npz(path, arrays, of, made_by=""):
 
 def read_npz(path, of, made_by=None, sha256=None):
     """The arrays in a sealed archive that is as expected."""
-    opened = open_npz(path, of)
+    opened = open_sealed(path, of)
     opened.check(made_by, sha256)
     return opened.value

@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..run_directory.files import write_bytes
-from ..run_directory.sealed import DamagedError, NewerError, open_json, sealed_json
+from ..run_directory.sealed import DamagedError, NewerError, open_sealed, sealed_json
 
 PLACE = "submission"
 """Name in the seal of every submission, since its file may be renamed."""
@@ -187,7 +187,7 @@ class Submission(_Table):
 def read_submission(path: Path) -> Submission:
     """Return the submission in a file; raise ValueError for a missing, damaged or other file."""
     try:
-        opened = open_json(path, PLACE)
+        opened = open_sealed(path, PLACE)
         opened.check()
         return Submission.model_validate_json(json.dumps(opened.value))
     except FileNotFoundError:

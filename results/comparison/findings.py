@@ -15,10 +15,10 @@ import pandas as pd
 
 from ..quantities import Quantity
 from ..table.curves import comparable_parts, label_of_curve
-from ..values import Record, rows_by_index, text
+from ..values import Record, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, Homes, Pair, match_with_sampler, row_with_folder
+from .pairing import Entry, Homes, Pair, entries_by_index, match_with_sampler
 from .significance import Verdict
 from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
@@ -144,8 +144,7 @@ def findings_of(
     """
     parts: dict[str, dict[int, Entry]] = {}
     for title, rows in comparable_parts(frame):
-        finished = rows_by_index(rows.loc[rows["status"] == "ok"])
-        parts[title] = {i: row_with_folder(row, homes) for i, row in finished.items()}
+        parts[title] = entries_by_index(rows.loc[rows["status"] == "ok"], homes)
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against_baseline([*entries.values()], baseline, unseen)
     findings: dict[str, Findings | None] = dict.fromkeys(parts)

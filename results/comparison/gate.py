@@ -115,16 +115,14 @@ Draft = tuple[Check, Evidence | None]
 
 
 def _quality_check(pair: Pair, quantity: Quantity, share: float) -> Draft | None:
-    judgement = judge(pair, quantity, share)
+    judgement, name = judge(pair, quantity, share), row_in_words(pair.candidate.record)
     if judgement is None:  # a value that is not finite is stored as none
         lost = pair.baseline.estimate(quantity) and not pair.candidate.estimate(quantity)
-        check = Check(row_in_words(pair.candidate.record), quantity.name, "inconclusive", LOST)
-        return (check, None) if lost else None
+        return (Check(name, quantity.name, "inconclusive", LOST), None) if lost else None
     sides, se = (judgement.baseline, judgement.candidate), judgement.gap.se
     detail = " → ".join(format_number(printed_value(quantity.name, side.value)) for side in sides)
     detail += f" ± {format_number(se, 2)}" if se is not None else ""
     detail += f" ({judgement.reason})" if judgement.reason else ""
-    name = row_in_words(pair.candidate.record)
     return Check(name, quantity.name, "inconclusive", detail), judgement.evidence
 
 
@@ -183,16 +181,14 @@ def unfinished_cell_checks(matches: Matches, candidate: Source) -> list[Check]:
     A row that failed in the candidate is a regression. A missing or skipped row is inconclusive.
     """
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
-    failures = [_failed_check(pair) for pair in without.pairs]
-    return failures + [
+    checks = []
+    for pair in without.pairs:
+        name, row = row_in_words(pair.baseline.record), pair.candidate.record
+        reason, status = f": {row['reason']}" if row.get("reason") else "", row["status"]
+        failed = status in ("failed", "diverged", "crashed", "timed out")
+        outcome: Outcome = "regression" if failed else "inconclusive"
+        checks.append(Check(name, "status", outcome, f"ok → {status}{reason}"))
+    return checks + [
         Check(row_in_words(entry.record), "status", "inconclusive", "not in the candidate")
         for entry in without.only_baseline
     ]
-
-
-def _failed_check(pair: Pair) -> Check:
-    row = pair.candidate.record
-    reason, status = f": {row['reason']}" if row.get("reason") else "", row["status"]
-    failed = status in ("failed", "diverged", "crashed", "timed out")
-    outcome: Outcome = "regression" if failed else "inconclusive"
-    return Check(row_in_words(pair.baseline.record), "status", outcome, f"ok → {status}{reason}")

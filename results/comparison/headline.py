@@ -130,7 +130,7 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     lost = lost.assign(nfe=lost["slot"].astype(float), fd_conv=DIVERGED, fd_conv_se=0.0)
     tried = pd.concat([finished, lost]).sort_values("nfe", kind="stable")
     tried = tried.filter(regex="^(curve|nfe|samples|status|fd_conv.*)$")
-    lines, lost_curves = [], []
+    lines = []
     curves: dict[str, dict[float, Record]] = defaultdict(dict)
     for row in rows_as_dicts(tried):  # at once: a frame for each curve takes far longer
         curves[text(row, "curve")][number(row, "nfe") or 0.0] = row
@@ -142,16 +142,15 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
         line = {**same, "curve": curve, "smallest": nfe[0], "largest": nfe[-1]}
         line |= {"nfe_to_floor": cross.value, "low": cross.low, "high": cross.high}
         line["shown"] = crossing_in_words(cross, nfe[0], nfe[-1])
-        is_lost = records[-1]["status"] == "diverged"  # which needs no interval
-        flags = () if is_lost else (interval_flag(row, "fd_conv") for row in records)
+        line["lost"] = records[-1]["status"] == "diverged"  # which needs no interval
+        flags = () if line["lost"] else (interval_flag(row, "fd_conv") for row in records)
         line["flag"] = next(filter(None, flags), "")
-        lost_curves += [curve] * is_lost
         lines.append(line)
     lines.sort(key=lambda line: (line["nfe_to_floor"], line["low"], line["high"]))
     level = LEVEL / max(math.comb(len(lines), 2), 1)  # Bonferroni over all pairs
     for line in lines:
         line["verdict"] = claim(_evidence_from_intervals(lines[0], line), level)
-        if line["curve"] in lost_curves and lines[0]["high"] <= line["largest"]:
+        if line["lost"] and lines[0]["high"] <= line["largest"]:
             line["verdict"] = "worse"
     lines[0]["verdict"] = ""
     return lines

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..quantities import Quantity
@@ -19,7 +20,7 @@ from ..run_directory.reading import RunReader, log, read_run_record
 from ..table.curves import add_curves_and_slots, start_level
 from ..table.reading import read_table
 from ..table.typed_table import TypedTable
-from ..values import Record, number, rows_as_dicts, text
+from ..values import Record, number, rows_as_dicts, rows_by_index, text
 from .estimates import Estimate, estimate_of
 
 
@@ -83,6 +84,11 @@ def row_with_folder(row: Record, homes: Homes | None) -> Entry:
     return Entry(row, RunReader(home))
 
 
+def entries_by_index(rows: pd.DataFrame, homes: Homes | None) -> dict[int, Entry]:
+    """Return the entries of rows (:func:`row_with_folder`) by the index of the row."""
+    return {index: row_with_folder(row, homes) for index, row in rows_by_index(rows).items()}
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """Run or table: name, ``run.json`` or {}, finished rows (``entries``), other rows (``failed``)."""
@@ -103,20 +109,16 @@ def read_source(path: Path | str | TypedTable) -> Source:
     A ``run.json`` next to a table file is read too. A table in memory has no arrays or times.
     Raises a ValueError if ``path`` is none of these.
     """
+    name, home, run = "table", None, {}
     if isinstance(path, TypedTable):
-        return _source_of_table("table", path, {}, None)
-    path = Path(path)
-    table, run = read_table(path), read_run_record(path)
-    home = RunReader(path) if (path / "parts").is_dir() else None
-    if home and not run:
-        unknown = "so that nothing says which models and suite its rows are of"
-        log.warning("%s has no run.json that can be read, %s.", path, unknown)
-    return _source_of_table(path.name, table, run, home)
-
-
-def _source_of_table(
-    name: str, table: TypedTable, run: Mapping[str, Any], home: RunReader | None
-) -> Source:
+        table = path
+    else:
+        path = Path(path)
+        name, table, run = path.name, read_table(path), read_run_record(path)
+        home = RunReader(path) if (path / "parts").is_dir() else None
+        if home and not run:
+            unknown = "so that nothing says which models and suite its rows are of"
+            log.warning("%s has no run.json that can be read, %s.", path, unknown)
     rows = rows_as_dicts(add_curves_and_slots(table.frame))
     finished = tuple(Entry(row, home) for row in rows if row["status"] == "ok")
     return Source(name, run, finished, tuple(row for row in rows if row["status"] != "ok"))
@@ -306,16 +308,10 @@ def check_estimators(a: Entry, b: Entry) -> None:
     """Raise a ValueError if two rows were measured by different estimators."""
     first, second = (text(entry.record, "estimator") for entry in (a, b))
     if first != second:
+        parts = zip_longest(first.split("; "), second.split("; "), fillvalue="")
+        ours, other = next(pair for pair in parts if pair[0] != pair[1])
         raise ValueError(
-            f"model {text(a.record, 'model')} cannot be compared: "
-            f"{_estimator_difference(first, second)}; measure both runs alike"
+            f"model {text(a.record, 'model')} cannot be compared: its estimator has "
+            f"{ours or 'nothing'!r} in the first run and {other or 'nothing'!r} in the second; "
+            "measure both runs alike"
         )
-
-
-def _estimator_difference(first: str, second: str) -> str:
-    parts = (estimator.split("; ") for estimator in (first, second))
-    ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
-    return (
-        f"its estimator has {ours or 'nothing'!r} in the first run and {other or 'nothing'!r} "
-        "in the second"
-    )

@@ -81,9 +81,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
     groups = correct_together(
         ComparedRows(dict(enumerate(map(Entry, rows_as_dicts(rows)))), quantity) for rows in parts
     )
-    frames = [
-        _with_front_columns(rows, group, cost) for rows, group in zip(parts, groups, strict=True)
-    ]
+    frames = []
+    for rows, group in zip(parts, groups, strict=True):
+        places = front_positions(group, cost).values()
+        front = pd.array([str(place.front) for place in places], dtype="string")
+        frames.append(rows.assign(on_front=[place.on_front for place in places], front=front))
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -118,21 +120,16 @@ def _cost_point(row: Record, quantity: Quantity, cost: str) -> Point | None:
     value, price = number(row, quantity.name), number(row, cost)
     if value is None or price is None:
         return None
-    low, high = (price, price) if cost in COUNTS else (-math.inf, math.inf)
-    if cost == "ms_per_sample":
-        low, high = _time_interval(row, price)
+    low, high = -math.inf, math.inf
+    if cost in COUNTS:
+        low = high = price
+    elif cost == "ms_per_sample" and not row.get("timing_flag"):
+        iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
+        if ends := interval_bounds(row, cost):
+            low, high = ends
+        elif iqr is not None and rounds:
+            low, high = interval_ends(price, _MEDIAN_SE * iqr / math.sqrt(rounds))
     return Point(quantity.loss(value), price, low, high)
-
-
-def _time_interval(row: Record, median: float) -> tuple[float, float]:
-    """Return the 95 % interval of a row's median time; infinite if unknown or flagged."""
-    iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
-    if not row.get("timing_flag"):
-        if ends := interval_bounds(row, "ms_per_sample"):
-            return ends
-        if iqr is not None and rounds:
-            return interval_ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
-    return -math.inf, math.inf
 
 
 def _front_membership(
@@ -164,9 +161,3 @@ def _is_harmless(
         return False
     judgement = group.judgement(other, entry)
     return judgement is not None and judgement.has_equal_values
-
-
-def _with_front_columns(rows: pd.DataFrame, group: ComparedRows, cost: str) -> pd.DataFrame:
-    places = front_positions(group, cost).values()
-    front = pd.array([str(place.front) for place in places], dtype="string")
-    return rows.assign(on_front=[place.on_front for place in places], front=front)

@@ -89,10 +89,8 @@ def write_figures(
         drawn
         for kind in KINDS
         if kind in kinds
-        for drawn in (
-            _figures_over_models(kind, table, targeted, width)
-            if kind in OVER_MODELS
-            else _figures_of_kind(kind, source, table, drawn_metrics, width)
+        for drawn in _figures_of_kind(
+            kind, source, table, targeted if kind in OVER_MODELS else drawn_metrics, width
         )
     ]
     if not figures:
@@ -114,24 +112,21 @@ def slug_of(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:60] or "model"
 
 
-def _figures_over_models(
-    kind: str, table: TypedTable, metrics: Sequence[str], width: Width
-) -> Iterator[tuple[str, Sheet]]:
-    for metric in metrics:
-        frame = table.ok.frame
-        if len(frame.loc[(frame[metric] > 0) & (frame["nfe"] > 0)]):
-            yield f"{kind}-{metric}", OVER_MODELS[kind](table, metric, width=width)
-
-
 def _figures_of_kind(
     kind: str, source: Path | str, table: TypedTable, metrics: Sequence[str], width: Width
 ) -> Iterator[tuple[str, Sheet]]:
+    frame = table.ok.frame
+    if kind in OVER_MODELS:
+        for metric in metrics:
+            if len(frame.loc[(frame[metric] > 0) & (frame["nfe"] > 0)]):
+                yield f"{kind}-{metric}", OVER_MODELS[kind](table, metric, width=width)
+        return
     if kind == "samples":
         if (Path(source) / "parts").is_dir():
-            for title, figure in samples(source, table.ok.frame, width=width):
+            for title, figure in samples(source, frame, width=width):
                 yield f"{slug_of(title)}-samples", figure
         return
-    for title, rows in comparable_parts(table.ok.frame):
+    for title, rows in comparable_parts(frame):
         part = TypedTable(rows.drop(columns=["curve", "slot"]))
         name = f"{slug_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
@@ -162,7 +157,6 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_no_link_out_of_run(source: Path, out: Path) -> None:
-    """Raise a ValueError if ``out`` is in the run directory, but leads elsewhere by a link."""
     seems_inside = out.absolute().is_relative_to(source.absolute())
     if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
@@ -194,6 +188,6 @@ def _distance_column_for_ranking(part: TypedTable) -> str:
     A model needs two samplers with both at its budget nearest to 10 evaluations.
     """
     for name in ("typical_error", "rmse"):
-        if any(len(rows) > 1 for rows in rows_at_budget(part, None, "fid_proxy", name).values()):
+        if rows_at_budget(part, None, "fid_proxy", name, fewest=2):
             return name
     return ""

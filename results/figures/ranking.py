@@ -41,8 +41,7 @@ def ranking(
     ``budget`` is in evaluations, by default the budget nearest to 10.
     Raises a ValueError if no model has two samplers with both metrics at the budget.
     """
-    parts = rows_at_budget(table, budget, left, right)
-    parts = {title: rows for title, rows in parts.items() if len(rows) > 1}
+    parts = rows_at_budget(table, budget, left, right, fewest=2)
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(
@@ -58,10 +57,13 @@ def ranking(
     return figure
 
 
-def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[str, list[Record]]:
-    """Return each curve's row at a budget, by panel title. Rows need values in ``needed`` columns.
+def rows_at_budget(
+    table: TypedTable, budget: int | None, *needed: str, fewest: int = 1
+) -> dict[str, list[Record]]:
+    """Return each curve's row at a budget, by title of a panel with ``fewest`` rows or more.
 
-    ``budget`` None stands for each model's budget nearest to :data:`NEAR`, by ratio.
+    Rows need values in ``needed`` columns. ``budget`` None stands for each model's budget nearest
+    to :data:`NEAR`, by ratio.
     """
     panels: dict[str, list[Record]] = {}
     if not set(needed) <= set(table.frame):
@@ -72,7 +74,8 @@ def rows_at_budget(table: TypedTable, budget: int | None, *needed: str) -> dict[
         nearest = min(slots, key=lambda slot: (abs(math.log(slot / NEAR)), slot), default=0)
         at = nearest if budget is None else budget
         rows = known.loc[known["slot"] == at].drop_duplicates("curve", keep="last")
-        panels[f"{title}, {at} evaluations"] = rows_as_dicts(rows)
+        if len(rows) >= fewest:
+            panels[f"{title}, {at} evaluations"] = rows_as_dicts(rows)
     return panels
 
 
@@ -130,7 +133,6 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises a ValueError if no row of the budget was timed.
     """
     parts = rows_at_budget(table, budget, "ms_per_sample", "model_ms_per_sample")
-    parts = {title: rows for title, rows in parts.items() if rows}
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")

@@ -15,6 +15,7 @@ from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..values import Record, number, rows_as_dicts, text
+from .ranking import LETTER
 from .series import curve_label, style_of
 from .typography import RULE, WIDTHS, Sheet, Width, blank_sheet, with_typography
 
@@ -23,8 +24,6 @@ KeptRows = Mapping[tuple[str, int], tuple[Record, Arrays]]
 """Rows and their kept samples, by curve and budget."""
 ACROSS = {"single": 1, "double": 3}
 """Number of images side by side in a tile."""
-LETTER = 0.062
-"""Width of a letter in inches."""
 
 
 @with_typography
@@ -37,22 +36,19 @@ def samples(
     Raises a ValueError if ``run`` is not a run directory.
     """
     folder = RunDir.open(run)
-    parts = [
-        (title, _found_pictures(folder, some))
-        for title, some in comparable_parts(read_table(run).ok.frame if rows is None else rows)
-    ]
     return [
-        (title, _sample_figure(title, pictures, width)) for title, pictures in parts if pictures
+        (title, _sample_figure(title, pictures, width))
+        for title, part in comparable_parts(read_table(run).ok.frame if rows is None else rows)
+        if (pictures := _found_pictures(folder, part))
     ]
 
 
 def _found_pictures(run: RunDir, rows: pd.DataFrame) -> KeptRows:
     samples_by_place = {}
-    for row in rows_as_dicts(rows):
-        slot = number(row, "slot")
-        arrays = None if slot is None else run.read_pictures(text(row, "cell"))
-        if slot is not None and arrays and ("images" in arrays or "points" in arrays):
-            samples_by_place[text(row, "curve"), int(slot)] = row, arrays
+    for row in rows_as_dicts(rows.dropna(subset=["slot"])):
+        arrays = run.read_pictures(text(row, "cell")) or {}
+        if "images" in arrays or "points" in arrays:
+            samples_by_place[text(row, "curve"), int(number(row, "slot") or 0)] = row, arrays
     return samples_by_place
 
 
@@ -60,8 +56,10 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
     curves = dict.fromkeys(curve for curve, _ in pictures)
     slots = sorted({slot for _, slot in pictures})
-    saved = {place: arrays for place, (_, arrays) in pictures.items()}
-    stacks = {place: arrays.get("images", arrays.get("points")) for place, arrays in saved.items()}
+    stacks = {
+        place: arrays["images" if "images" in arrays else "points"]
+        for place, (_, arrays) in pictures.items()
+    }
     limits = {  # each seed has latents, and converged samples, of its own
         text(row, "seed"): arrays["converged"]
         for row, arrays in reversed(list(pictures.values()))
@@ -69,8 +67,7 @@ def _sample_figure(title: str, pictures: KeptRows, width: Width) -> Sheet:
     }
     seeds = {text(row, "seed") for row, _ in pictures.values()}
     heads = [str(slot) for slot in slots] + ["limit"] * bool(limits)
-    drawn = [stack for stack in (*stacks.values(), *limits.values()) if stack is not None]
-    clouds = [stack[:, :2] for stack in drawn if stack.ndim == 2]
+    clouds = [stack[:, :2] for stack in (*stacks.values(), *limits.values()) if stack.ndim == 2]
     box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(curve_label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)

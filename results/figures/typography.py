@@ -6,10 +6,9 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -82,8 +81,8 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 """Formats, with the metadata that is left out so that equal figures give equal bytes."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+with_typography = matplotlib.rc_context({**DEFAULTS, **RC})
+"""Decorator of functions that draw with the fonts, colours and widths in :data:`RC`."""
 
 
 class Sheet(Figure):
@@ -91,17 +90,6 @@ class Sheet(Figure):
 
     def _repr_png_(self) -> bytes:
         return figure_bytes(self, "png")
-
-
-def with_typography(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorate ``draw``, so that it draws with the fonts, colours and widths in :data:`RC`."""
-
-    @wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.rc_context({**DEFAULTS, **RC}):
-            return draw(*args, **kwargs)
-
-    return wrapper
 
 
 def sheet_with_panels(width: Width, height: float, panels: int) -> tuple[Sheet, list[Axes]]:

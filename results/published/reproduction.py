@@ -256,17 +256,11 @@ def _published_names_by_model(
 
 
 def _bare_spec(spec: str) -> str:
-    """Return a model's spec (its name with options) without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
 def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    solvers = solvers_of(row)
-    if not solvers:
-        reason = f"the papers of the table have no {text(row, 'sampler')}"
-        yield Reproduction(row, model, None, "nothing published", reason)
-        return
-    by_name = {solver.name: solver for solver in solvers}
+    by_name = {solver.name: solver for solver in solvers_of(row)}
     published_rows = [paper for paper in rows_of_model(model) if paper.solver in by_name]
     matched = [paper for paper in published_rows if _has_same_cost(row, paper)]
     judged = [_reproduction_of(row, paper, model, margin, by_name) for paper in matched]
@@ -274,11 +268,13 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
     yield from sorted(judged, key=lambda one: (len(one.method_differences), len(one.differences)))
     if not judged:
         budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
-        names = " or ".join(by_name)
-        reason = f"no number of {names} for this model and its evaluations"
-        if budgets:
-            at = ", ".join(map(str, budgets))
+        names, at = " or ".join(by_name), ", ".join(map(str, budgets))
+        if not by_name:
+            reason = f"the papers of the table have no {text(row, 'sampler')}"
+        elif budgets:
             reason = f"{names} of this model is published at {at} evaluations only"
+        else:
+            reason = f"no number of {names} for this model and its evaluations"
         yield Reproduction(row, model, None, "nothing published", reason)
 
 

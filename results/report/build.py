@@ -223,7 +223,6 @@ def packed_plotly() -> Markup:
 
 @cache
 def _template_environment() -> Environment:
-    """Return the Jinja environment of ``report.html``, with the functions that it calls."""
     environment = template_environment()
     environment.globals.update(
         number=number,

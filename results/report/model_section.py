@@ -128,7 +128,7 @@ def model_section(
         f"{text(row, 'curve')} at {text(row, 'slot') or '?'} NFE ({row['status']})"
         for row in rows_as_dicts(rows.loc[~rows["status"].isin(["ok", "missing"])])
     ]
-    section = {
+    return {
         "title": title,
         "findings": findings,
         "plot": plot_data_of(rows, styles, findings.quantity.name if findings else "", best),
@@ -141,12 +141,9 @@ def model_section(
         "missing": len(rows.loc[rows["status"] == "missing"]),
         "without_data": why_no_distance_to_data(rows)
         or reference_note_sentence(rows.assign(model=model), known),
-        "fronts": (),
+        "lead": lead_sentences(findings, headline_of_problem(rows)) if findings else (),
+        "fronts": fronts_of(findings) if findings else (),
     }
-    if findings:
-        section["lead"] = lead_sentences(findings, headline_of_problem(rows))
-        section["fronts"] = fronts_of(findings)
-    return section
 
 
 def _model_and_runs(model: str, homes: Homes) -> tuple[str, list[Path]]:

@@ -12,11 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.pairing import Entry, Homes, row_with_folder
-from ..sentences import NAMED
+from ..comparison.pairing import Entry, Homes, entries_by_index
+from ..sentences import NAMED, TYPICAL
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import rows_as_dicts, rows_by_index, text
+from ..values import text
 from .drawing import (
     Box,
     common_box,
@@ -147,8 +147,7 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
-        placed = rows_by_index(rows.dropna(subset=["slot"]))
-        entries = {index: row_with_folder(row, homes) for index, row in placed.items()}
+        entries = entries_by_index(rows.dropna(subset=["slot"]), homes)
         read = {
             index: entry.run.read_pictures(text(entry.record, "cell")) or {}
             for index, entry in entries.items()
@@ -239,8 +238,6 @@ def sample_rows_of(
     return SampleRows(tuple(found), kept.are_points, best.budget)
 
 
-TYPICAL = 10
-"""Preferred budget. Of the budgets with most trajectories, strips have the nearest, by ratio."""
 WIDTHS = (96, 64, 48)
 """Pixels across a panel of points. The first width that fits is used."""
 GROUND = (128, 128, 128, 26)
@@ -283,13 +280,13 @@ def trajectory_strips_of(
 def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)
-        for row in rows_as_dicts(rows.dropna(subset=["slot"]))
-        if (entry := row_with_folder(row, homes)).run
-        and entry.run.trajectories_path(cell := text(row, "cell")).is_file()
+        for entry in entries_by_index(rows.dropna(subset=["slot"]), homes).values()
+        if entry.run and entry.run.trajectories_path(cell := text(entry.record, "cell")).is_file()
     ]
     slots = [slot for *_, slot in saved]
     if not slots:
         return 0, {}
+    # of the budgets with most trajectories, the nearest to the typical one, by ratio
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
     read = {
         curve: run.read_trajectories(cell) for run, cell, curve, slot in saved if slot == budget
@@ -304,7 +301,6 @@ def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str,
 def _trajectory_strips(
     title: str, budget: int, paths: Mapping[str, Arrays], width: int
 ) -> TrajectoryStrips:
-    """Draw the strips of one problem, with panels of points ``width`` pixels wide."""
     clouds = [arrays["end"] for arrays in paths.values() if arrays["end"].ndim == 2]
     box = common_box(clouds)
     strips = (

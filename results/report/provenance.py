@@ -29,16 +29,13 @@ def digest_of_ingredients(folder: Path, baseline: str) -> str:
     """Return the SHA-256 of a report's inputs: run files, code in results/, libraries, baseline."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
-    for pattern in _CODE:
-        for path in sorted(package.glob(pattern)):
-            _add_file_to_digest(digest, path.relative_to(package).as_posix(), path)
-    for path in (
-        folder / "run.json",
-        folder / INTERIM,
-        *_files_below(folder / "parts"),
-        *_files_below(folder / "samples"),
-    ):
-        _add_file_to_digest(digest, path.relative_to(folder).as_posix(), path)
+    files = [(package, path) for pattern in _CODE for path in sorted(package.glob(pattern))]
+    files += [(folder, folder / name) for name in ("run.json", INTERIM)]
+    files += [
+        (folder, path) for name in ("parts", "samples") for path in _files_below(folder / name)
+    ]
+    for base, path in files:
+        _add_file_to_digest(digest, path.relative_to(base).as_posix(), path)
     about = {
         "baseline": baseline,
         "python": sys.version,

@@ -13,11 +13,11 @@ from statistics import median
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings
-from ..comparison.pairing import Entry, Homes, row_with_folder
+from ..comparison.pairing import Entry, Homes, entries_by_index
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..table.curves import label_of_curve
 from ..table.reading import run_names
-from ..values import Record, number, rows_by_index, text
+from ..values import Record, number, text
 
 OPTIONAL = (
     *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
@@ -68,7 +68,7 @@ def timing_of(
     budget = int(max(counts, key=lambda slot: (counts[slot], slot)))
     chosen = timed.loc[timed["slot"] == budget].sort_values("ms_per_sample", kind="stable")
     longest = float(chosen["ms_per_sample"].iloc[-1]) or 1.0
-    entries = {i: row_with_folder(row, homes) for i, row in rows_by_index(chosen).items()}
+    entries = entries_by_index(chosen, homes)
     baseline = findings.baseline if findings else BASELINE
     own = (place for place, entry in entries.items() if entry.is_of(baseline) and entry.timing)
     base, lines = next(own, None), []

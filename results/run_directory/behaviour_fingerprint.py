@@ -188,13 +188,13 @@ def differing_models(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, st
     for name in sorted(first.keys() & second.keys()):
         try:
             change = difference(*(Fingerprint.from_json(models.get(name)) for models in known))
-            found[name] = change and f"is not the same in both: {change}"
+            words = f"is not the same in both: {change}"
         except ValueError:
-            same = first[name] == second[name]
-            found[name] = f"is {first[name]} in the first and {second[name]} in the second" * (
-                not same
-            )
-    return {name: change for name, change in found.items() if change}
+            change = first[name] != second[name]
+            words = f"is {first[name]} in the first and {second[name]} in the second"
+        if change:
+            found[name] = words
+    return found
 
 
 def hash_of(value: object) -> str:

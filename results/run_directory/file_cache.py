@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import to_jsonable, write_bytes
-from .sealed import (
-    Arrays,
-    OpenedFile,
-    SealedFile,
-    UnsealedError,
-    as_if_opened,
-    open_json,
-    open_npz,
-)
+from .sealed import OpenedFile, SealedFile, UnsealedError, as_if_opened, open_sealed
 from .sharing import Lead
 
 
@@ -62,34 +54,34 @@ class RunFileCache:
         unsealed = isinstance(opened.fault, UnsealedError) and "suite" in (opened.value or {})
         return unsealed and not sealed_once
 
-    def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """Return the object in a JSON file, checking ``made_by`` in its seal (None: any).
+    def read(
+        self, place: str, made_by: str | None = None, sha256: str | None = None
+    ) -> dict[str, Any]:
+        """Return the object in a JSON file, or the arrays of an ``.npz`` file by name.
+
+        ``made_by`` and the digest ``sha256`` in the seal are checked (None: any).
 
         Raises:
             FileNotFoundError: there is no such file.
-            DamagedError: the file is damaged, or has another ``made_by``.
+            DamagedError: the file is damaged, or has another ``made_by`` or digest.
             NewerError: a newer version of this package wrote the file.
         """
-        return dict(self._content_if_expected(self.open(place), made_by))
-
-    def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """Return the arrays of an ``.npz`` file, checking ``made_by`` and digest (None: any).
-
-        Raises as :meth:`json`.
-        """
         opened = self._cache.get(place)
-        if opened is None or opened.fault is None or isinstance(opened.fault, UnsealedError):
-            opened = open_npz(self._folder / place, place)
-            self._remember(place, replace(opened, value=None))
-        return dict(self._content_if_expected(opened, made_by, sha256))
+        is_usable = opened and (opened.fault is None or isinstance(opened.fault, UnsealedError))
+        if opened is None or (is_usable and opened.value is None):  # arrays are not cached
+            opened = open_sealed(self._folder / place, place)
+            self._remember(place, opened)
+        if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
+            opened.check(made_by, sha256)
+        return dict(opened.value or {})
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`json` or :meth:`npz` raises, but parse no arrays of a sealed file."""
+        """Raise what :meth:`read` raises, but parse no arrays of a sealed file."""
         opened = self.open(place)
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
             opened.check(made_by, sha256)
         elif place.endswith(".npz"):
-            self.npz(place)
+            self.read(place)
 
     def forget(self, place: str) -> None:
         """Remove a file that is about to change from the cache, and count the change."""
@@ -115,24 +107,13 @@ class RunFileCache:
         """Return a file's seal and content, cached or read; an ``.npz`` file's without its arrays."""
         if place in self._cache:
             return self._cache[place]
-        path = self._folder / place
-        is_json = place.endswith(".json")
-        opened = open_json(path, place) if is_json else open_npz(path, place, arrays=False)
+        opened = open_sealed(self._folder / place, place, arrays=False)
         self._remember(place, opened)
         return opened
 
-    def _content_if_expected(
-        self, opened: OpenedFile, made_by: str | None = None, sha256: str | None = None
-    ) -> dict[str, Any]:
-        """Return a file's content. Its seal is checked, unless the run is older than checksums."""
-        if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):
-            opened.check(made_by, sha256)
-        assert opened.value is not None
-        return opened.value
-
     def _remember(self, place: str, opened: OpenedFile) -> None:
         if self.lead is not None:
-            self._cache[place] = opened
+            self._cache[place] = replace(opened, value=None) if place.endswith(".npz") else opened
 
 
 def _without_time(run: Mapping[str, Any]) -> object:

@@ -150,18 +150,15 @@ def json_text(value: object, *, spread: bool = True) -> str:
     Numpy scalars and arrays become numbers and lists. With ``spread``, nested objects are indented
     too, which is ten times as slow. Otherwise each item of the outermost object has one line.
     """
-    encode = _spread_json if spread else _one_line_per_item
     try:
-        return encode(value)
+        return _encode_json(value, spread)
     except (TypeError, ValueError):  # numpy types, paths, and numbers that are not finite
-        return encode(to_jsonable(value))
+        return _encode_json(to_jsonable(value), spread)
 
 
-def _spread_json(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _one_line_per_item(value: object) -> str:
+def _encode_json(value: object, spread: bool) -> str:
+    if spread:
+        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if not isinstance(value, dict) or not value:
         return f"{_compact(value)}\n"
     items = (f"  {_compact(str(key))}: {_compact(item)}" for key, item in value.items())
@@ -180,7 +177,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         value = json.loads(read_regular(path, LARGEST_JSON))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnusualFileError):
         return None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON
         return None
     return value if isinstance(value, dict) else None
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from .file_cache import RunFileCache
 from .layout import (
@@ -32,8 +31,6 @@ from .layout import (
 from .sealed import Arrays, DamagedError
 
 log = logging.getLogger("samplerbench")
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -125,19 +122,19 @@ class RunReader:
 
     def read_run(self) -> dict[str, Any]:
         """Return the items of ``run.json`` that have the right types; {} if it is missing or damaged."""
-        record = (
-            self._contents.pending_run or self._read_or_none("run.json", self._contents.json) or {}
-        )
+        record = self._contents.pending_run or self.read_top_json("run.json")
         return {key: value for key, value in record.items() if _has_expected_type(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """Return the object in a cell's JSON file; None if the file is missing or damaged."""
-        return self._read_or_none(part_place(cell, name), lambda _: self.read_or_raise(cell, name))
+        return self._read_or_none(part_place(cell, name), self._expected_maker(cell, name))
 
     def read_or_raise(self, cell: str, name: str) -> dict[str, Any]:
-        """Return the object in a cell's JSON file. Raises as :meth:`.RunFileCache.json`."""
-        made_by = None if name in (CELL, MADE) else self.made_by(cell)
-        return self._contents.json(part_place(cell, name), made_by)
+        """Return the object in a cell's JSON file. Raises as :meth:`.RunFileCache.read`."""
+        return self._contents.read(part_place(cell, name), self._expected_maker(cell, name))
+
+    def _expected_maker(self, cell: str, name: str) -> str | None:
+        return None if name in (CELL, MADE) else self.made_by(cell)
 
     def read_influence(self, cell: str) -> Arrays | None:
         """Return the arrays of ``influence.npz``; None if missing, damaged or outdated."""
@@ -148,25 +145,23 @@ class RunReader:
                 "other. Running the suite into this folder again makes it anew.",
                 self.path / place,
             )
-        return self._read_or_none(place, self._contents.npz, self.made_by(cell), pin)
+        return self._read_or_none(place, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """Return the arrays of a shard; None if it is missing or damaged."""
-        return self._read_or_none(
-            shard_place(cell, start, stop), self._contents.npz, self.made_by(cell)
-        )
+        return self._read_or_none(shard_place(cell, start, stop), self.made_by(cell))
 
     def read_pictures(self, cell: str) -> Arrays | None:
         """Return a cell's samples for reports, as arrays by name; None if missing or damaged."""
-        return self._read_or_none(pictures_place(cell), self._contents.npz, self.made_by(cell))
+        return self._read_or_none(pictures_place(cell), self.made_by(cell))
 
     def read_trajectories(self, cell: str) -> Arrays | None:
         """Return a cell's trajectories for reports, as arrays by name; None if missing or damaged."""
-        return self._read_or_none(trajectories_place(cell), self._contents.npz, self.made_by(cell))
+        return self._read_or_none(trajectories_place(cell), self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Return reference data as arrays by name; None if they are missing or damaged."""
-        return self._read_or_none(self._reference(name), self._contents.npz)
+        return self._read_or_none(self._reference(name))
 
     def reference_steps(self, tag: str) -> list[int]:
         """Return the numbers N of the stored reference data named ``TAG-N``, sorted."""
@@ -179,9 +174,7 @@ class RunReader:
         """Return the fingerprint records of this run's models and extractors, by digest."""
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {
-            name: self._read_or_none(fingerprint_place(name), self._contents.json) for name in names
-        }
+        read = {name: self._read_or_none(fingerprint_place(name)) for name in names}
         return {name: record for name, record in read.items() if record is not None}
 
     def late_file_hashes(self, digest: str) -> dict[str, str]:
@@ -191,7 +184,7 @@ class RunReader:
         """
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{check_file_name(digest)}{OPENED}*.json")):
-            read = self._read_or_none(fingerprint_place(path.stem), self._contents.json) or {}
+            read = self._read_or_none(fingerprint_place(path.stem)) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # the file changed during the run: "" equals no hash
                 files[name] = content if files.get(name, content) == content else ""
@@ -199,12 +192,12 @@ class RunReader:
 
     def read_top_json(self, name: str) -> dict[str, Any]:
         """Return the object in a JSON file at the directory's top; {} if missing or damaged."""
-        return self._read_or_none(name, self._contents.json) or {}
+        return self._read_or_none(name) or {}
 
     def made_by(self, cell: str) -> str:
         """Return the digest ``made_by`` in a cell's ``cell.json``; "" if none or damaged."""
         try:
-            return str(self._contents.json(part_place(cell, CELL)).get("made_by") or "")
+            return str(self._contents.read(part_place(cell, CELL)).get("made_by") or "")
         except (FileNotFoundError, DamagedError):
             return ""
 
@@ -224,11 +217,9 @@ class RunReader:
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
-    def _read_or_none(
-        self, place: str, read: Callable[..., Value], *expected: str | None
-    ) -> Value | None:
+    def _read_or_none(self, place: str, *expected: str | None) -> dict[str, Any] | None:
         try:
-            return read(place, *expected)
+            return self._contents.read(place, *expected)
         except FileNotFoundError:
             return None
         except DamagedError as fault:
@@ -246,7 +237,6 @@ _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_cu
 
 
 def _has_expected_type(key: str, value: Any) -> bool:
-    """Return True if an item of ``run.json`` has the type that readers expect."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
     if key == "earlier":

@@ -149,12 +149,12 @@ class RunDir(RunReader):
         pinned = {}
         if influence:
             place = part_place(cell, INFLUENCE)
-            pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
+            pinned = {PIN: {"sha256": self._write(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
     def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
         """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
-        self._write_npz(shard_place(cell, start, stop), arrays, self.made_by(cell))
+        self._write(shard_place(cell, start, stop), arrays, self.made_by(cell))
 
     def has_shard_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard exists now, even on a network file system.
@@ -172,15 +172,15 @@ class RunDir(RunReader):
 
     def write_pictures(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's samples for reports, as arrays by name."""
-        self._write_npz(pictures_place(cell), arrays, self.made_by(cell))
+        self._write(pictures_place(cell), arrays, self.made_by(cell))
 
     def write_trajectories(self, cell: str, arrays: Arrays) -> None:
         """Write a cell's trajectories for reports, as arrays by name."""
-        self._write_npz(trajectories_place(cell), arrays, self.made_by(cell))
+        self._write(trajectories_place(cell), arrays, self.made_by(cell))
 
     def write_reference(self, name: str, arrays: Arrays) -> None:
         """Write reference data, arrays by name, under a name for :meth:`read_reference`."""
-        self._write_npz(self._reference(name), arrays)
+        self._write(self._reference(name), arrays)
 
     def write_fingerprint(self, digest: str, record: Mapping[str, Any]) -> None:
         """Write the fingerprint of a model or an extractor under its digest."""
@@ -200,7 +200,7 @@ class RunDir(RunReader):
         """Add a cell to this run: write its row's identity columns as ``cell.json``."""
         place, made_by = part_place(cell, CELL), str(record.get("made_by") or "")
         with suppress(FileNotFoundError, DamagedError):
-            if self._contents.json(place) == record:
+            if self._contents.read(place) == record:
                 return
         self._write(place, record, made_by)
 
@@ -240,13 +240,14 @@ class RunDir(RunReader):
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move all files of a cell to ``set-aside/``, and write the reason ``why`` there."""
+        home = self.part_path(cell, CELL).parent
+        home.mkdir(parents=True, exist_ok=True)
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
-                self._move(
-                    path, self.part_path(cell, CELL).parent / f"kept-{path.name}", free=False
-                )
-        write_json(self.part_path(cell, WHY), {"why": why})
-        self._move(self.part_path(cell, CELL).parent, self.path / ASIDE / cell)
+                self._prepare_change(path.relative_to(self.path).as_posix())
+                path.replace(home / f"kept-{path.name}")
+        write_json(home / WHY, {"why": why})
+        self._move(home, self.path / ASIDE / cell)
 
     def keys_set_aside(self) -> set[str]:
         """Return the keys of the cells, and the names of other folders, that were set aside."""
@@ -304,14 +305,13 @@ class RunDir(RunReader):
                 record.rename(record.with_name(f"past-{MADE}"))
         return len(cells)
 
-    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> str:
+        """Write arrays or a JSON object, by the suffix of the place; return its SHA-256."""
         self._prepare_change(place)
-        file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._path_without_links(place), file)
-
-    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
-        self._prepare_change(place)
-        file = sealed.sealed_npz(arrays, place, made_by)
+        if place.endswith(".npz"):
+            file = sealed.sealed_npz(value, place, made_by)
+        else:
+            file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
         self._contents.write(place, self._path_without_links(place), file)
         return file.seal.sha256
 
@@ -343,13 +343,11 @@ class RunDir(RunReader):
                 "%s was damaged: %s. It is set aside, and made again.", self.path / place, fault
             )
 
-    def _move(self, source: Path, target: Path, *, free: bool = True) -> None:
-        """Move a file or folder to TARGET.N with the first free N, or to TARGET if not ``free``."""
+    def _move(self, source: Path, target: Path) -> None:
+        """Move a file or folder to TARGET.N with the first free N."""
         place = source.relative_to(self.path).as_posix()
         self._prepare_change(place)
         self._contents.forget_folder(place)
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
-        shutil.move(
-            source, next(path for path in numbered if not path.exists()) if free else target
-        )
+        shutil.move(source, next(path for path in numbered if not path.exists()))

@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,14 +141,9 @@ def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "")
     write_bytes(path, sealed_json(value, of, made_by).data)
 
 
-def open_json(path: Path, of: str) -> OpenedFile:
-    """Read a JSON file sealed for place ``of``. Faults are returned, but a NewerError is raised."""
-    return _open_sealed(path, lambda data: _parse_json(data, of), LARGEST_JSON)
-
-
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
     """Return the object in a sealed JSON file. Raises as :meth:`OpenedFile.check`."""
-    opened = open_json(path, of)
+    opened = open_sealed(path, of)
     opened.check(made_by)
     assert opened.value is not None
     return opened.value
@@ -170,14 +165,6 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], place: str, made_by: str = ""
     return SealedFile(data[:start] + comment, Seal(place, made_by, digest))
 
 
-def open_npz(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
-    """Read an ``.npz`` file sealed for place ``of``, with faults as by :func:`open_json`.
-
-    With ``arrays`` False only the seal is checked, which covers the arrays, and ``value`` is None.
-    """
-    return _open_sealed(path, lambda data: _parse_npz(data, of, arrays=arrays))
-
-
 def as_if_opened(file: SealedFile) -> OpenedFile:
     """Return a just written file as if it had been opened, with its JSON object but no arrays."""
     if file.data.startswith(_ARCHIVE):
@@ -187,11 +174,15 @@ def as_if_opened(file: SealedFile) -> OpenedFile:
     return OpenedFile(file.seal, value)
 
 
-def _open_sealed(
-    path: Path, parse: Callable[[bytes], OpenedFile], most: int | None = None
-) -> OpenedFile:
+def open_sealed(path: Path, of: str, *, arrays: bool = True) -> OpenedFile:
+    """Read an ``.npz`` file or, with another suffix, a JSON file, sealed for place ``of``.
+
+    Faults are returned, but a NewerError is raised. With ``arrays`` False, only the seal of an
+    ``.npz`` file is checked, which covers the arrays, and its ``value`` is None.
+    """
+    is_npz = path.suffix == ".npz"
     try:
-        data = read_regular(path, most)
+        data = read_regular(path, None if is_npz else LARGEST_JSON)
     except (FileNotFoundError, NotADirectoryError):
         return OpenedFile(fault=FileNotFoundError(path))
     except OSError as error:
@@ -199,7 +190,7 @@ def _open_sealed(
     except MemoryError:
         return OpenedFile(fault=DamagedError("it is larger than the memory that is left"))
     try:
-        return parse(data)
+        return _parse_npz(data, of, arrays=arrays) if is_npz else _parse_json(data, of)
     except DamagedError as fault:
         return OpenedFile(fault=fault)
     except NewerError as newer:

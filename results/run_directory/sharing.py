@@ -68,13 +68,13 @@ class Leases:
         """
         for _ in range(2):
             try:
-                number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                file = path.open("x", encoding="utf-8")
             except FileExistsError:
                 if not self.is_stale(path) or not self._clear_stale(path):
                     return False
                 continue
             try:
-                with os.fdopen(number, "w", encoding="utf-8") as file:
+                with file:
                     json.dump(self.owner, file)
             except OSError:  # such as a full disk: the empty file would count as a lease
                 with suppress(OSError):
@@ -321,12 +321,12 @@ class Claims:
     def take(self, cell: str, start: int, stop: int) -> bool:
         """Claim the shard of samples ``start`` … ``stop - 1``. Return True if this succeeded."""
         with suppress(FileNotFoundError):  # the leader is done, and removed the folder
-            return self._leases.take(self._claim(cell, start, stop))
+            return self._leases.take(self._folder / claim_name(cell, start, stop))
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
         """Release the claim on a shard if this process holds it."""
-        self._leases.release(self._claim(cell, start, stop))
+        self._leases.release(self._folder / claim_name(cell, start, stop))
 
     def note_failure(self, cell: str, start: int, status: str, reason: str) -> None:
         """Write a note for the leader on a failed shard, unless the leader is gone."""
@@ -352,9 +352,6 @@ class Claims:
         """Release all claims and delete the folder of claims, as the leader at its end."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _claim(self, cell: str, start: int, stop: int) -> Path:
-        return self._folder / claim_name(cell, start, stop)
 
 
 def claim_name(cell: str, start: int, stop: int) -> str:

@@ -47,21 +47,17 @@ def add_curves_and_slots(frame: pd.DataFrame, *, alike: bool = False) -> pd.Data
     a curve has one name on all models.
     """
     columns = frame.loc[:, [name for name in frame.columns if name in _NEEDED]]
-    rows, models = rows_as_dicts(columns), defaultdict[object, list[int]](list)
-    for place, row in enumerate(rows):
+    rows, models = rows_as_dicts(columns), defaultdict[object, list[Record]](list)
+    for row in rows:
         row["sigma_start"] = start_level(row) or None
-        models[row["model"]].append(place)
-    found: list[tuple[str, int | None]] = [("", None)] * len(rows)
-    varying = [_varying_columns([rows[i] for i in places]) for places in models.values()]
+        models[row["model"]].append(row)
+    varying = [_varying_columns(group) for group in models.values()]
     anywhere = [name for name in (*_DISTINGUISHING, TUNED) if any(name in of for of in varying)]
-    for places, own in zip(models.values(), varying, strict=True):
-        group, names = [rows[i] for i in places], anywhere if alike else own
-        pairs = _curves_and_budgets(group, names, rows if alike else group)
-        for place, pair in zip(places, pairs, strict=True):
-            found[place] = pair
+    for group, own in zip(models.values(), varying, strict=True):
+        _set_curve_and_slot(group, anywhere if alike else own, rows if alike else group)
     return frame.assign(
-        curve=pd.array([curve for curve, _ in found], dtype="string"),
-        slot=pd.array([slot for _, slot in found], dtype="Int64"),
+        curve=pd.array([row["curve"] for row in rows], dtype="string"),
+        slot=pd.array([row["slot"] for row in rows], dtype="Int64"),
     ).sort_index()
 
 
@@ -111,19 +107,16 @@ def _varying_columns(rows: list[Record]) -> list[str]:
     return varying + [TUNED] * _has_several_tunings(rows, varying)
 
 
-def _curves_and_budgets(
-    rows: list[Record], varying: list[str], together: list[Record]
-) -> list[tuple[str, int | None]]:
-    """Return curve and slot (:func:`add_curves_and_slots`) of rows of a model, named among ``together``."""
+def _set_curve_and_slot(rows: list[Record], varying: list[str], together: list[Record]) -> None:
+    """Set ``curve`` and ``slot`` of the rows of a model, which are named among ``together``."""
     plain = _samplers_of_plain_schedule(together) if "schedule" in varying else frozenset()
     ladder = sorted({int(at) for at in _values(rows, "budget") or _values(rows, "steps")})
     if not _values(rows, "budget"):
         most = max(ladder, default=0)
         ladder += sorted({math.ceil(nfe) for nfe in _values(rows, "nfe") if nfe > most})
-    return [
-        (_curve_label(row, varying, text(row, "sampler") in plain), _slot_of_row(row, ladder))
-        for row in rows
-    ]
+    for row in rows:
+        row["curve"] = _curve_label(row, varying, text(row, "sampler") in plain)
+        row["slot"] = _slot_of_row(row, ladder)
 
 
 def _values(rows: list[Record], name: str) -> set[Any]:

@@ -15,7 +15,7 @@ WORDS = (
     *("Ten", "Eleven", "Twelve"),
 )
 NAMED = 3
-"""Largest number of samplers that a heading names."""
+"""Largest number of samplers that a heading or a sentence names. Larger numbers are counted."""
 MOST_MODELS = 4
 """Largest number of models to list; beyond it, the count or the range is given."""
 

@@ -34,17 +34,11 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     tables = [_read_run_or_file(path) for path in sources]
     if len(tables) == 1:
         return _without_copies(tables[0]) if sources[0].is_file() else tables[0]
-    frames = [
-        frame.assign(
-            run=(f"{name}/" + frame["run"].astype("string")).fillna(name)
-            if "run" in frame
-            else name
-        )
-        for name, frame in zip(run_names(sources), (table.frame for table in tables), strict=True)
-    ]
-    frames = [frame.astype(object) for frame in frames]
-    for place, names in enumerate(_models_apart(sources)):
-        frames[place] = frames[place].replace({"model": names})
+    frames = []
+    for name, table, models in zip(run_names(sources), tables, _models_apart(sources), strict=True):
+        frame = table.frame
+        run = (f"{name}/" + frame["run"].astype("string")).fillna(name) if "run" in frame else name
+        frames.append(frame.assign(run=run).astype(object).replace({"model": models}))
     whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return _without_copies(TypedTable.typed(whole))
 
@@ -87,9 +81,9 @@ def _read_run_or_file(path: Path) -> TypedTable:
     if not (path / "parts").is_dir() and (path / "table.csv").is_file():
         path = path / "table.csv"
     if path.is_file() and path.suffix == ".csv":
-        return read_csv(path)
+        return read_file(path, parse_csv)
     if path.is_file() and path.suffix == ".parquet":
-        return read_parquet(path)
+        return read_file(path, parse_parquet)
     run = RunDir.open(path)
     if run.predates_checksums and any((run.path / "parts").iterdir()):
         log.warning(
@@ -99,34 +93,25 @@ def _read_run_or_file(path: Path) -> TypedTable:
     return TypedTable.of(rows_of_run(run))
 
 
-def read_csv(path: Path | str) -> TypedTable:
-    """Return the table in a CSV file. Unknown columns get the type that their texts look like."""
-
-    def parse(content: io.BytesIO) -> pd.DataFrame:
-        frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
-        frame = frame.loc[
-            (frame != "").any(axis="columns")
-        ]  # spreadsheets may end with empty lines
-        kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
-        extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
-        frame = frame.assign(**extra)
-        return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
-
-    return _read_file(path, parse)
+def parse_csv(content: io.BytesIO) -> pd.DataFrame:
+    """Return the data of a CSV file. Unknown columns get the type that their texts look like."""
+    frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+    # spreadsheets may end with empty lines
+    frame = frame.loc[(frame != "").any(axis="columns")]
+    kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
+    extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
+    frame = frame.assign(**extra)
+    return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
 
 
-def read_parquet(path: Path | str) -> TypedTable:
-    """Return the table in a Parquet file of at most :data:`MOST_ROWS` rows."""
-
-    def parse(content: io.BytesIO) -> pd.DataFrame:
-        if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
-            raise ValueError(f"it has {rows:,} rows")
-        return pd.read_parquet(content)
-
-    return _read_file(path, parse)
+def parse_parquet(content: io.BytesIO) -> pd.DataFrame:
+    """Return the data of a Parquet file of at most :data:`MOST_ROWS` rows."""
+    if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
+        raise ValueError(f"it has {rows:,} rows")
+    return pd.read_parquet(content)
 
 
-def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
+def read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
     """Return the table in a file. Raises a FileNotFoundError, or a ValueError with its path."""
     try:
         frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))

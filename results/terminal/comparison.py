@@ -90,10 +90,7 @@ def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
 
 
 _TABLE: Any = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "header_style": "bold"}
-_TUNING_HEADINGS = (
-    *("NFE", "teacher", "search", "s", "gap"),
-    "other model, untuned → tuned",
-)
+_TUNING_HEADINGS = ("NFE", "teacher", "search", "s", "gap", "other model, untuned → tuned")
 _TUNING_NOTE = (
     "Teacher and search are network evaluations, all training latents together; no row "
     "scores these latents. "

@@ -15,7 +15,7 @@ from arena import digest, sealed, watchdog
 
 from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.run_directory.sealed import DamagedError, open_npz
+from samplerbench.results.run_directory.sealed import DamagedError, open_sealed
 from samplerbench.results.text import strip_control_characters
 
 CELL = "gmm-2d-euler-5"
@@ -152,14 +152,14 @@ def array(shape, descr="<f8", content=b"\0" * 64):
 def test_archives_of_arrays_are_no_larger_than_they_are(tmp_path, data):
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(DamagedError):
-        open_npz(tmp_path / "a.npz", "x").check()
+        open_sealed(tmp_path / "a.npz", "x").check()
     assert files.read_npz(tmp_path / "a.npz") is None
 
 
 def test_members_of_an_archive_are_not_unpacked_to_where_they_say(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.npz").write_bytes(archive({"../up.npy": array((8,))}))
-    open_npz(tmp_path / "in" / "a.npz", "x").check()
+    open_sealed(tmp_path / "in" / "a.npz", "x").check()
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -101,7 +101,7 @@ def test_of_another_machine_a_claim_is_as_old_as_it_was_touched(tmp_path, leader
 
 
 def test_a_claim_whose_process_was_killed_before_it_wrote_its_name_is_soon_taken(tmp_path, leader):
-    path = leader._claim("a", 0, 5)
+    path = leader._folder / module.claim_name("a", 0, 5)
     path.touch()
     assert not leader.take("a", 0, 5), "its owner may be about to write its name"
     before = path.stat().st_mtime
@@ -161,7 +161,7 @@ def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader
     dead, second = follower(tmp_path), follower(tmp_path)
     dead._leases.owner["born"] = "1"
     assert dead.take("a", 0, 5)
-    path = leader._claim("a", 0, 5)
+    path = leader._folder / module.claim_name("a", 0, 5)
     assert second._leases.is_stale(path)
     assert leader.take("a", 0, 5)
     assert not second._leases._clear_stale(path)

@@ -39,7 +39,7 @@ def test_a_file_that_is_being_replaced_is_read_again(tmp_path, stale):
     stale[0] = 3
     assert read_json(tmp_path / "a.json") == {"a": 1}
     stale[0] = 3
-    assert sealed.open_npz(tmp_path / "a.npz", "a.npz").fault is None
+    assert sealed.open_sealed(tmp_path / "a.npz", "a.npz").fault is None
     stale[0] = 4
     with pytest.raises(OSError, match=r"[Ss]tale"):
         read_json(tmp_path / "a.json")

@@ -94,9 +94,9 @@ def test_a_file_of_another_place_or_maker_is_refused(tmp_path, expected, words):
     sealed.write_json(path, {"a": 1}, PLACE, "m")
     with pytest.raises(DamagedError, match=words):
         sealed.read_json(path, *expected)
-    write_npz(path, {"a": np.ones(1)}, PLACE, "m")
+    write_npz(tmp_path / "q.npz", {"a": np.ones(1)}, PLACE, "m")
     with pytest.raises(DamagedError, match=words):
-        read_npz(path, *expected)
+        read_npz(tmp_path / "q.npz", *expected)
 
 
 def test_arrays_are_those_that_another_file_names(tmp_path):
@@ -137,8 +137,8 @@ def test_pickles_are_refused_both_ways(tmp_path):
     )
 )
 def test_any_bytes_are_damaged_or_unsealed(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("any") / "file"
-    path.write_bytes(data)
-    for read in (sealed.read_json, read_npz):
+    folder = tmp_path_factory.mktemp("any")
+    for name, read in (("a.json", sealed.read_json), ("a.npz", read_npz)):
+        (folder / name).write_bytes(data)
         with pytest.raises(DamagedError):
-            read(path, "file")
+            read(folder / name, "file")

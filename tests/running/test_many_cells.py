@@ -17,8 +17,7 @@ COUNTED = {
     "written": (file_cache, "write_bytes"),
     "fingerprints": (tasks, "sampler_fingerprint"),
     "shards": (tasks, "sample_shard"),
-    "parsed": (file_cache, "open_json"),
-    "archives": (file_cache, "open_npz"),
+    "opened": (file_cache, "open_sealed"),
 }
 
 
@@ -52,8 +51,7 @@ def test_a_tiny_cell_takes_five_files_and_one_fingerprint(counted):
     assert first["written"] - 5 * EACH in range(20)
     assert first["fingerprints"] <= EACH
     # what was written just now is known, so that only what is not there is looked for
-    assert first["parsed"] <= 4 * EACH + 20
-    assert first["archives"] <= 3 * EACH + 20
+    assert first["opened"] <= 7 * EACH + 40
 
 
 @pytest.mark.slow
@@ -61,8 +59,7 @@ def test_a_finished_cell_is_looked_at_once(counted):
     _, _, again = counted
     assert not again["written"]
     assert not again["shards"]
-    assert again["parsed"] <= 4 * EACH + 20
-    assert again["archives"] <= 3 * EACH + 20  # two of them pictures, which are not there
+    assert again["opened"] <= 7 * EACH + 40  # two of them pictures, which are not there
 
 
 def test_tiny_cells_are_as_many_as_asked_for():
