@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..auto.rule import Fitted, Rule, Warp, read_rule, typical
 from ..base import FOUND, Declared
-from ..families.linear import LinearRow, jump
+from ..families.linear import LinearRow, add_to_state, jump
 from ..families.multistep import Multistep, Startup, adams_row, history_weights
 from ..grid import Grid
 from ..loop import integrate
@@ -166,8 +165,7 @@ class WarpedAB(Multistep):
         through = history_weights(self, levels, cur, moments)
         scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
-        change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
-        return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
+        return add_to_state(row, [c - w for c, w in zip(scaled, weights, strict=True)])
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma
