@@ -37,15 +37,11 @@ class Azula(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        stops = self.target in _CANNOT_REACH_ZERO
-        levels = batch.levels(x, batch.grid.positive) if stops else batch.levels(x)
-        if len(levels) > 1:
-            cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
-            on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
-            with batch.replace_torch_noise():
-                x = on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
-        return batch.jump_to_zero(x) if stops else x
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
+        on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
+        with batch.replace_torch_noise():
+            return on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
 
 
 class _AzulaDenoiser:
@@ -72,4 +68,6 @@ def make_class(name: str) -> type[Peer]:
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
-    return define_peer(Azula, name, options, source=_SOURCE, origin=version_of_package(LIBRARY))
+    declared = {"source": _SOURCE, "origin": version_of_package(LIBRARY)}
+    steps_to_zero = name.partition(":")[2] not in _CANNOT_REACH_ZERO
+    return define_peer(Azula, name, options, **declared, steps_to_zero=steps_to_zero)

@@ -280,14 +280,8 @@ class DiffusersScheduler(Peer):
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
         return bool(self.always_noise or drawn or is_sde)
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        stops = self.kind in _CANNOT_REACH_ZERO
-        levels = batch.grid.positive if stops else batch.grid.sigma
-        if len(levels) > 1:
-            x = self._run_scheduler(batch, x, Grid(levels))
-        return batch.jump_to_zero(x) if stops else x
-
-    def _run_scheduler(self, batch: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        grid = Grid(tuple(levels.tolist()))
         scheduler = self._make_scheduler(grid)
         coordinates = set_scheduler_levels(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
@@ -295,9 +289,8 @@ class DiffusersScheduler(Peer):
         extra = {key: self.options[key] for key in self.step_options}
         x = x * coordinates.scale(grid.sigma[0])
         with batch.replace_torch_noise():
-            for i, (t, level) in enumerate(
-                zip(scheduler.timesteps, coordinates.levels, strict=True)
-            ):
+            steps = zip(scheduler.timesteps, coordinates.levels, strict=True)
+            for i, (t, level) in enumerate(steps):
                 if self.kind not in FLOW:
                     scheduler.scale_model_input(x, t)
                 d = batch.denoised(x / coordinates.scale(level), level)
@@ -366,7 +359,8 @@ def make_class(name: str) -> type[Peer]:
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     takes = inspect.signature(cls.step).parameters
-    offered = () if target.removesuffix("Scheduler") in FLOW else _STEP_OPTIONS
+    kind = target.removesuffix("Scheduler")
+    offered = () if kind in FLOW else _STEP_OPTIONS
     steps = {key: p.default for key, p in takes.items() if key in offered}
     if target == "SASolverScheduler":
         options["tau"] = 1.0
@@ -376,6 +370,7 @@ def make_class(name: str) -> type[Peer]:
         {**options, **steps},
         source=_SOURCE,
         origin=version_of_package(LIBRARY),
+        steps_to_zero=kind not in _CANNOT_REACH_ZERO,
         step_options=tuple(steps),
         always_noise="eta" not in options and any(word in target for word in _NOISY),
     )

@@ -58,23 +58,18 @@ class KDiffusion(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         function = getattr(load_sampling(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
             arguments["noise_sampler"] = batch.draw
-        with batch.replace_torch_noise(
-            batch.step_noise_function()
-        ):  # only churn draws through torch
-            if "sigmas" in takes:
-                return function(batch.denoised, x, batch.levels(x), **arguments)
-            ends = {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.positive[0]}
-            if ends["sigma_min"] == ends["sigma_max"]:
-                return batch.jump_to_zero(x)
-            if "n" in takes:
-                arguments["n"] = len(batch.grid.positive) - 1
-            return batch.jump_to_zero(function(batch.denoised, x, **ends, **arguments))
+        given = {"sigmas": levels, "n": len(levels) - 1}
+        given |= {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.sigma[0]}
+        arguments |= {key: value for key, value in given.items() if key in takes}
+        # only churn draws through torch
+        with batch.replace_torch_noise(batch.step_noise_function()):
+            return function(batch.denoised, x, **arguments)
 
 
 def package_folder(name: str) -> Path:
@@ -116,6 +111,7 @@ def make_class(name: str) -> type[Peer]:
         options,
         source=_SOURCE,
         origin=origin,
+        steps_to_zero="sigmas" in takes,
         adaptive=adaptive,
         batch_coupled=adaptive,
     )

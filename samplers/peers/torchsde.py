@@ -40,18 +40,18 @@ class TorchSDE(Peer):
 
     stochastic = True
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            for cur, nxt in pairwise(batch.grid.positive):
+            for cur, nxt in pairwise(levels.tolist()):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(batch, shape), _BrownianIncrements(batch, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
-        return batch.jump_to_zero(y.reshape(shape))
+        return y.reshape(shape)
 
 
 class _ReverseSDE:
