@@ -18,20 +18,21 @@ LIBRARY = "azula"
 _CANNOT_REACH_ZERO = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
 """Samplers that cannot step to 0, since they would evaluate the denoiser there or take log(0)."""
 _NOT_OFFERED = {"self", "denoiser", "kwargs"}
-_SOURCE = Source(
-    "rozet2025azula",
-    "sample.py",
-    "https://github.com/probabilists/azula",
-    deviations=(
-        "samplers that cannot step to 0 stop at the last positive level, and the "
-        "step to 0 is x <- d",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Azula(Peer):
     """Sampler of azula on the levels of our grid."""
+
+    source = Source(
+        "rozet2025azula",
+        "sample.py",
+        "https://github.com/probabilists/azula",
+        deviations=(
+            "samplers that cannot step to 0 stop at the last positive level, and the "
+            "step to 0 is x <- d",
+        ),
+    )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -68,6 +69,5 @@ def make_class(name: str) -> type[Peer]:
     module = import_installed(name, LIBRARY, "azula.sample")
     takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
-    declared = {"source": _SOURCE, "origin": version_of_package(LIBRARY)}
-    steps_to_zero = name.partition(":")[2] not in _CANNOT_REACH_ZERO
-    return define_peer(Azula, name, options, **declared, steps_to_zero=steps_to_zero)
+    zero, origin = name.partition(":")[2] not in _CANNOT_REACH_ZERO, version_of_package(LIBRARY)
+    return define_peer(Azula, name, options, origin=origin, steps_to_zero=zero)

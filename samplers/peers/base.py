@@ -124,12 +124,11 @@ class _NoiseReplacement(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         options = kwargs or {}
-        if func is torch.randn_like:
-            return self._draw().to(options.get("dtype") or args[0].dtype)
-        if func is torch.randn:
-            noise = self._draw()
-            return noise.to(options.get("dtype") or noise.dtype)
-        return func(*args, **options)
+        if func not in (torch.randn, torch.randn_like):
+            return func(*args, **options)
+        noise = self._draw()
+        like = args[0] if func is torch.randn_like else noise
+        return noise.to(options.get("dtype") or like.dtype)
 
 
 def as_image_batch(x: Tensor) -> Tensor:

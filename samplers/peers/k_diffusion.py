@@ -35,16 +35,6 @@ _NOT_OFFERED = {
     "noise_sampler",
     "return_info",
 }
-_SOURCE = Source(
-    "crowson2022kdiffusion",
-    "sampling.py",
-    "https://github.com/crowsonkb/k-diffusion",
-    deviations=(
-        "levels and coefficients are float64 whatever the state is",
-        "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the "
-        "step to 0 is x <- d",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +43,17 @@ class KDiffusion(Peer):
 
     The function gets the levels of our grid, or only its ends if it takes no levels.
     """
+
+    source = Source(
+        "crowson2022kdiffusion",
+        "sampling.py",
+        "https://github.com/crowsonkb/k-diffusion",
+        deviations=(
+            "levels and coefficients are float64 whatever the state is",
+            "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the "
+            "step to 0 is x <- d",
+        ),
+    )
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -109,7 +110,6 @@ def make_class(name: str) -> type[Peer]:
         KDiffusion,
         name,
         options,
-        source=_SOURCE,
         origin=origin,
         steps_to_zero="sigmas" in takes,
         adaptive=adaptive,

@@ -21,17 +21,6 @@ from .locate import import_installed, version_of_package
 LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
 """Itô solvers of torchsde."""
-_SOURCE = Source(
-    "li2020torchsde",
-    "sdeint",
-    "https://github.com/google-research/torchsde",
-    deviations=(
-        "the increments, and the space-time Lévy areas of srk, are drawn from our noise, "
-        "not from a BrownianInterval",
-        "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
-        "the step to 0 is x <- d",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +28,17 @@ class TorchSDE(Peer):
     """Solver of torchsde on the reverse SDE of the variance-exploding process."""
 
     stochastic = True
+    source = Source(
+        "li2020torchsde",
+        "sdeint",
+        "https://github.com/google-research/torchsde",
+        deviations=(
+            "the increments, and the space-time Lévy areas of srk, are drawn from our noise, "
+            "not from a BrownianInterval",
+            "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
+            "the step to 0 is x <- d",
+        ),
+    )
 
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
@@ -105,4 +105,4 @@ def names() -> list[str]:
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``torchsde:METHOD``, with its options as fields."""
-    return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))
+    return define_peer(TorchSDE, name, {}, origin=version_of_package(LIBRARY))
