@@ -147,21 +147,20 @@ class Multistep(GridSampler):
 
     def plan(self, grid: Grid) -> list[Any]:
         """Return the coefficients of each step, which has the order that :meth:`profile` says."""
-        rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
+        rows: list[Any] = []
+        for i, order in enumerate(self.profile(grid)):
+            cur, nxt = grid.sigma[i : i + 2]
+            if nxt == 0 and not self.through_zero:
+                rows.append(jump(cur))
+            elif order > i + 1 and nxt > 0:
+                rows.append(start_row(self, order, cur, nxt))
+            else:
+                first = max(i + 1 - order, 0)
+                rows.append(self.row(grid.sigma[first : i + 1][::-1], nxt))
         if self._skips_first(grid):
             cur = rows[0].sigma
             rows[0] = rows[0]._replace(gain=1 - cur / math.hypot(1, cur))
         return rows
-
-    def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the row of step ``i``: x <- d, a startup step, or a step of order ``order``."""
-        cur, nxt = grid.sigma[i : i + 2]
-        if nxt == 0 and not self.through_zero:
-            return jump(cur)
-        if order > i + 1 and nxt > 0:
-            return start_row(self, order, cur, nxt)
-        points = min(order, i + 1)
-        return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise

@@ -66,8 +66,8 @@ def names() -> list[str]:
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``azula:SAMPLER``, with its options as fields."""
-    module = import_installed(name, LIBRARY, "azula.sample")
-    takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
+    module, target = import_installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]
+    takes = inspect.signature(getattr(module, target).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
-    zero, origin = name.partition(":")[2] not in _CANNOT_REACH_ZERO, version_of_package(LIBRARY)
-    return define_peer(Azula, name, options, origin=origin, steps_to_zero=zero)
+    origin, reaches_zero = version_of_package(LIBRARY), target not in _CANNOT_REACH_ZERO
+    return define_peer(Azula, name, options, origin=origin, steps_to_zero=reaches_zero)

@@ -131,7 +131,7 @@ def make_class(name: str) -> type[Peer]:
     if library in _OPTIONS:
         return define_peer(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
     base, option_names = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
-    takes = inspect.signature(base.function(name)).parameters
+    takes = inspect.signature(_load_function(name)).parameters
     options = {
         key: float(p.default) if library == "edm" else p.default
         for key, p in takes.items()
@@ -140,6 +140,14 @@ def make_class(name: str) -> type[Peer]:
     if target == "deis_sampler":
         options["deis_mode"] = "tab"
     return define_peer(base, name, options, **declared)
+
+
+def _load_function(name: str) -> Any:
+    """Return the function of a peer of diff-sampler or of EDM, whose script is not run."""
+    library, _, target = name.partition(":")
+    if library == "edm":
+        return load_functions(clone_file(name), torch=torch, np=np)[target]
+    return getattr(load_script(clone_file(name), "solver_utils"), target)
 
 
 class _DenoiserAsNetwork(SimpleNamespace):
@@ -156,10 +164,6 @@ class _DenoiserAsNetwork(SimpleNamespace):
 class DiffSampler(Peer):
     """Sampler of diff-sampler on the levels of our grid."""
 
-    @staticmethod
-    def function(name: str) -> Any:
-        return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
-
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         options, module = self.options, load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
@@ -167,7 +171,7 @@ class DiffSampler(Peer):
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
         net, latents = _DenoiserAsNetwork(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
-        sample = self.function(self.name)
+        sample = _load_function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
         return y.reshape(x.shape)
 
@@ -182,11 +186,6 @@ class EDM(Peer):
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "S_churn", 0))
 
-    @staticmethod
-    def function(name: str) -> Any:
-        """Return EDM's function for the peer ``name``, without running its script."""
-        return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
-
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         """Return the states after EDM's function, whose hook ``round_sigma`` returns our levels."""
         if not batch.grid.to_zero:
@@ -200,7 +199,7 @@ class EDM(Peer):
             round_sigma=lambda s: levels if s.ndim else s,
         )
         draw = batch.step_noise_function()
-        return self.function(self.name)(
+        return _load_function(self.name)(
             net,
             x.double() / levels[0],
             randn_like=lambda y: draw().to(y),
