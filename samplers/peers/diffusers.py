@@ -121,9 +121,8 @@ def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
     rising = grid.sigma[-2::-1]
-    return SchedulerCoordinates(
-        _vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output
-    )
+    levels = [rising[int(t)] for t in scheduler.timesteps]
+    return SchedulerCoordinates(_vp_alpha, levels, _noise_output)
 
 
 def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
@@ -274,11 +273,9 @@ class DiffusersScheduler(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        drawn = any(
-            getattr(self, key, 0) for key in ("eta", "s_churn", "tau", "stochastic_sampling")
-        )
+        amounts = ("eta", "s_churn", "tau", "stochastic_sampling")
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
-        return bool(self.always_noise or drawn or is_sde)
+        return self.always_noise or is_sde or any(getattr(self, key, 0) for key in amounts)
 
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         grid = Grid(tuple(levels.tolist()))

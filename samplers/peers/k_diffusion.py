@@ -22,19 +22,7 @@ from .locate import (
 )
 
 PREFIX = "k-diffusion"
-_NOT_OFFERED = {
-    "model",
-    "x",
-    "sigmas",
-    "sigma_min",
-    "sigma_max",
-    "n",
-    "extra_args",
-    "callback",
-    "disable",
-    "noise_sampler",
-    "return_info",
-}
+_NOT_OFFERED = {"extra_args", "callback", "disable", "noise_sampler", "return_info"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +89,8 @@ def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``k-diffusion:FUNCTION``, with its options as fields."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
-    options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
+    optional = {key: p.default for key, p in takes.items() if p.default is not p.empty}
+    options = {key: value for key, value in optional.items() if key not in _NOT_OFFERED}
     adaptive = "rtol" in takes
     file = package_folder(name) / "sampling.py"
     cloned = find_clone("k-diffusion")

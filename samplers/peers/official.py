@@ -79,10 +79,9 @@ class DPMSolverOrUniPC(Peer):
 
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
-            arguments = {"t_start": ends[0], "t_end": ends[1], "method": self.target, **options}
-            y = solver.sample(
-                as_image_batch(x), steps=count, order=order, skip_type="logSNR", **arguments
-            )
+            options |= {"t_start": ends[0], "t_end": ends[1], "skip_type": "logSNR"}
+            options |= {"steps": count, "order": order, "method": self.target}
+            y = solver.sample(as_image_batch(x), **options)
             return y.reshape(x.shape)
 
 
