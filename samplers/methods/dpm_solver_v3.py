@@ -152,7 +152,7 @@ class DPMSolverV3(GridSampler):
                 end = means.state[i + 1]
             own = (1 - means.linear[i], means.state[i], means.image[i], end, a)
             weights = tuple(map(_coefficient, b))
-            rows.append(StatisticsRow(cur, *map(_coefficient, own), weights))
+            rows.append(StatisticsRow._make([cur, *map(_coefficient, own), weights]))
         return rows
 
     def step(

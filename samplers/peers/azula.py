@@ -39,7 +39,7 @@ class Azula(Peer):
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
-        cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
+        cls = getattr(import_installed(self.name, "azula.sample"), self.target)
         on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
         with batch.replace_torch_noise():
             return on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
@@ -60,13 +60,13 @@ class _AzulaDenoiser:
 
 def names() -> list[str]:
     """Return the names of the samplers that azula exports, without the base class."""
-    exported = import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
+    exported = import_installed(LIBRARY, "azula.sample").__all__
     return sorted(name for name in exported if name != "Sampler")
 
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``azula:SAMPLER``, with its options as fields."""
-    module, target = import_installed(name, LIBRARY, "azula.sample"), name.partition(":")[2]
+    module, target = import_installed(name, "azula.sample"), name.partition(":")[2]
     takes = inspect.signature(getattr(module, target).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     origin, reaches_zero = version_of_package(LIBRARY), target not in _CANNOT_REACH_ZERO

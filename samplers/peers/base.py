@@ -173,7 +173,9 @@ class Peer(Declared, ABC):
         levels = grid.sigma if self.steps_to_zero else grid.positive
         if len(levels) > 1:
             x = self.run(batch, x, torch.tensor(levels, dtype=torch.float64, device=x.device))
-        return x if self.steps_to_zero or not grid.to_zero else batch.denoised(x, levels[-1])
+        if self.steps_to_zero or not grid.to_zero:
+            return x
+        return batch.denoised(x, grid.positive[-1])
 
     @property
     def options(self) -> dict[str, Any]:

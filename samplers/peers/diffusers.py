@@ -335,7 +335,7 @@ def _silence_diffusers() -> Iterator[None]:
 
 def load_library(name: str) -> ModuleType:
     """Return the module ``diffusers.schedulers``; an error without it names the peer ``name``."""
-    return import_installed(name, LIBRARY, "diffusers.schedulers")
+    return import_installed(name, "diffusers.schedulers")
 
 
 def names() -> list[str]:

@@ -41,7 +41,7 @@ class TorchSDE(Peer):
     )
 
     def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
-        sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
+        sdeint = import_installed(self.name, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
@@ -99,7 +99,7 @@ class _BrownianIncrements:
 
 def names() -> list[str]:
     """Return the names of torchsde's solvers; raise a ValueError if it is not installed."""
-    import_installed(LIBRARY, LIBRARY, "torchsde")
+    import_installed(LIBRARY, "torchsde")
     return list(METHODS)
 
 
