@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import torch
@@ -174,7 +174,11 @@ class DPMSolverFast(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows, start = [], 0
         for order in self.solver_orders(grid):
-            rows += _group_rows(grid.sigma[start : start + order + 1])
+            levels = grid.sigma[start : start + order + 1]
+            changes = [_change_weights(levels, k) for k in range(order + 1)]
+            for k, (before, after) in enumerate(pairwise(changes)):
+                weights = [w - v for w, v in zip_longest(after, before, fillvalue=0.0)]
+                rows.append(eps_row(levels[k::-1], weights[::-1]))
             start += order
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
@@ -188,16 +192,6 @@ class DPMSolverFast(LinearMultistep):
     def profile(self, grid: Grid) -> list[int]:
         orders = [order for order in self.solver_orders(grid) for _ in range(order)]
         return [*orders, 1] if grid.to_zero else orders
-
-
-def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return the rows of the intervals in one DPM-Solver step through ``levels``."""
-    changes = [_change_weights(levels, k) for k in range(len(levels))]
-    rows = []
-    for k in range(len(levels) - 1):
-        pairs = zip_longest(changes[k + 1], changes[k], fillvalue=0.0)
-        rows.append(eps_row(levels[k::-1], [w - v for w, v in pairs][::-1]))
-    return rows
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:
