@@ -347,12 +347,11 @@ def names() -> list[str]:
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``diffusers:SCHEDULER``, with its options as fields."""
     target = name.partition(":")[2]
-    try:
-        cls = getattr(load_library(name), target)
-    except AttributeError as error:
+    cls = getattr(load_library(name), target, None)
+    if cls is None:
         raise ValueError(
             f"peer {name!r}: {version_of_package(LIBRARY)} has no such scheduler; pip install -U diffusers"
-        ) from error
+        )
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     takes = inspect.signature(cls.step).parameters
