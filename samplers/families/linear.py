@@ -53,16 +53,16 @@ def jump(sigma: float) -> LinearRow:
 
 
 def eps_row(levels: Sequence[float], weights: Sequence[float]) -> LinearRow:
-    """Return the coefficients of x <- x + sum_j w_j eps_j, with eps_j = (x - d) / sigma of levels.
+    """Return the coefficients of x <- x + sum_j w_j eps_j, with eps = (x - d) / sigma.
 
-    ``weights`` and ``levels`` are of the last evaluations, newest first.
+    ``levels`` and ``weights`` list the last evaluations, newest first.
     """
     b = tuple(w / level for w, level in zip(weights, levels, strict=True))
     return LinearRow(levels[0], a=1.0, b=b, p=1.0, q=-1.0)
 
 
 def add_to_state(row: LinearRow, weights: Sequence[float]) -> LinearRow:
-    """Return ``row`` with x replaced by x + sum_j w_j m_j, entries m_j newest first."""
+    """Return ``row`` with x replaced by x + sum_j w_j m_j, with history entries m_j newest first."""
     pairs = zip_longest(weights, row.b, fillvalue=0.0)
     return row._replace(b=tuple(row.a * w + b for w, b in pairs))
 
