@@ -46,10 +46,8 @@ def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[f
     Returns:
         One weight per node.
     """
-    if len(nodes) == 1:
-        return [float(moments[0])]
     powers = np.array([[t**k / math.factorial(k) for t in nodes] for k in range(len(nodes))])
-    return [float(w) for w in np.linalg.solve(powers, np.array(moments[: len(nodes)]))]
+    return np.linalg.solve(powers, np.array(moments[: len(nodes)])).tolist()
 
 
 def integrate_panels(f: Callable[[float], float], lo: float, hi: float) -> float:

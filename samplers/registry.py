@@ -79,21 +79,18 @@ def spec_of(sampler: Any) -> dict[str, Any]:
         PluginError: the class cannot be registered (:func:`register`).
     """
     cls = type(sampler)
-    other = _REGISTRY.get(getattr(cls, "name", ""))
-    if (
-        other is not cls
-        and other
-        and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
-    ):
+    name = getattr(cls, "name", "")
+    other, place = _REGISTRY.get(name, cls), (cls.__module__, cls.__qualname__)
+    if other is not cls and (other.__module__, other.__qualname__) == place:
         # samplers that name it, such as cfgpp, equal those made before
         from .loop import forget_plans
 
-        del _REGISTRY[cls.name]
+        del _REGISTRY[name]
         make_once.cache_clear()
         forget_plans()
-    if ":" not in getattr(cls, "name", "") and _UNLISTED.get(getattr(cls, "name", "")) is not cls:
+    if ":" not in name and _UNLISTED.get(name) is not cls:
         register(cls)
-    return {"name": cls.name, **non_default(sampler)}
+    return {"name": name, **non_default(sampler)}
 
 
 def register_unlisted(cls: Any) -> Any:
@@ -128,17 +125,15 @@ def _missing_part(cls: Any) -> str:
             "it needs a class attribute 'source', a samplers.Source that says where "
             "its formulas come from"
         )
-    for method in ("sample", "nfe"):
-        attribute = getattr(cls, method, None)
-        if not callable(attribute) or attribute is getattr(Sampler, method):
+    methods = {"sample": Sampler.sample, "nfe": Sampler.nfe}
+    if getattr(cls, "sample", None) is Declared.sample:
+        methods["solve"] = Declared.solve
+    for method, placeholder in methods.items():
+        own = getattr(cls, method, None)
+        if not callable(own) or own is placeholder:
             return (
                 f"it needs a method {method!r} (docs/how-to/adding-a-sampler.md has the contract)"
             )
-    if (
-        getattr(cls, "sample", None) is Declared.sample
-        and getattr(cls, "solve", None) is Declared.solve
-    ):
-        return "it needs a method 'solve' (docs/how-to/adding-a-sampler.md has the contract)"
     for declaration in _DECLARATIONS:
         if not hasattr(cls, declaration):
             return (
@@ -368,11 +363,10 @@ def _import_file(path: Path, watch: Watch) -> ModuleType:
         with watch() as observation:
             spec.loader.exec_module(module)
         _WATCHED[name] = observation
-    except KeyboardInterrupt:
-        del sys.modules[name]
-        raise
     except BaseException as error:  # a script calls sys.exit
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise PluginError(
             f"plugin file {path} failed at import: {type(error).__name__}: {error}"
         ) from error

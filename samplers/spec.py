@@ -150,12 +150,8 @@ def as_option(cls: Any, option: Field[Any], value: Any, what: str) -> Any:
     if default is None or default is MISSING:
         try:
             hint = get_type_hints(cls)[option.name]
-        except (
-            NameError,
-            TypeError,
-            AttributeError,
-        ):  # names a type that is imported for type checkers only
-            return value
+        except (NameError, TypeError, AttributeError):
+            return value  # it names a type that is imported for type checkers only
         kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         if not all(k in _PLAIN_TYPES or _is_converted(k) for k in kinds) or type(value) in kinds:
             return value

@@ -111,14 +111,8 @@ class AdaptiveSampler(Tolerant, ABC):
                 f"{self.name}: rtol must be at least {least:.1e} for states "
                 f"of {x.dtype}, got {self.rtol}"
             )
-        x, last = x.clone(), grid.positive[-1]
-        self._integrate(denoise, x, grid.sigma[0], last)
-        return denoise(x, last) if grid.to_zero else x
-
-    def _integrate(self, denoise: Denoise, x: Tensor, first: float, last: float) -> None:
-        """Move ``x`` from level ``first`` to level ``last``, in place."""
-        d = torch.empty_like(x)
-        samples = [_Progress(first, self.h_init) for _ in x]
+        x, d, last = x.clone(), torch.empty_like(x), grid.positive[-1]
+        samples = [_Progress(grid.sigma[0], self.h_init) for _ in x]
         while active := [k for k, s in enumerate(samples) if s.level > last]:
             if stale := [k for k in active if not samples[k].d_is_known]:
                 rows = torch.tensor(stale, device=x.device)
@@ -135,6 +129,7 @@ class AdaptiveSampler(Tolerant, ABC):
             x[rows[good]] = attempt.x[good]
             if attempt.d is not None:
                 d[rows[good]] = attempt.d[good]
+        return denoise(x, last) if grid.to_zero else x
 
     def _accept_or_reject(
         self, sample: _Progress, level: float, error: float, *, d_is_known: bool

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -48,6 +50,21 @@ class UnguidedRow(NamedTuple):
 def jump(sigma: float) -> LinearRow:
     """Return the coefficients of x <- d, the usual step from ``sigma`` to 0: one evaluation."""
     return LinearRow(sigma, a=0.0, b=(1.0,))
+
+
+def eps_row(levels: Sequence[float], weights: Sequence[float]) -> LinearRow:
+    """Return the coefficients of x <- x + sum_j w_j eps_j, with eps = (x - d) / sigma.
+
+    ``levels`` and ``weights`` list the last evaluations, newest first.
+    """
+    b = tuple(w / level for w, level in zip(weights, levels, strict=True))
+    return LinearRow(levels[0], a=1.0, b=b, p=1.0, q=-1.0)
+
+
+def add_to_state(row: LinearRow, weights: Sequence[float]) -> LinearRow:
+    """Return ``row`` with x replaced by x + sum_j w_j m_j, with history entries m_j newest first."""
+    pairs = zip_longest(weights, row.b, fillvalue=0.0)
+    return row._replace(b=tuple(row.a * w + b for w, b in pairs))
 
 
 def linear_step(

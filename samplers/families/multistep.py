@@ -16,6 +16,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor
@@ -24,9 +25,9 @@ from ..base import check_choice
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import monomial_weights
-from ..types import Denoise, Source, StepNoise
+from ..types import Denoise, StepNoise
 from .linear import LinearRow, compute_history_entry, jump, linear_step
-from .stages import Evaluate, LinearStages, StagesRow, run_stages
+from .stages import Evaluate, StagesRow, run_stages, trace_step
 
 Startup = Literal["ramp", "singlestep"]
 HIGHEST = 3
@@ -44,43 +45,28 @@ class StartRow(NamedTuple):
     q: float = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class SingleStepStartup(LinearStages):
-    """Single-step method that starts a multistep method, with the multistep method's weights.
+def start_row(method: Multistep, stages: int, cur: float, nxt: float) -> StartRow:
+    """Return a single step that starts a multistep method, with the multistep method's weights.
 
     With k = ``stages``, evaluations are at the levels cur^{1 - j/k} nxt^{j/k}, j = 0 … k - 1. After
     each evaluation, the polynomial through the step's entries p x + q d gives the state at the next
     level, and finally at nxt. The order is k for k = 2 and 3. For k = 3, the entry at 1/3 of the
     step has an error of second order in the step length h. Its weight vanishes with h, since the
     line through the entries at 0 and 2/3 integrates as well as a parabola (Radau).
-
-    Attributes:
-        method: the multistep method whose weights it takes.
-        stages: evaluations a step, which is the order for 2 and 3.
     """
+    levels = [cur ** (1 - j / stages) * nxt ** (j / stages) for j in range(stages)]
 
-    name = "single_step"
-    source = Source("", "stages in the multistep method's own weights", "")
-    method: Multistep
-    stages: int
+    def update(x: Any, denoise: Evaluate) -> Any:
+        y, entries = x, []
+        for level, to in pairwise([*levels, nxt]):
+            own = method.row((level,), nxt)
+            entries.append(own.p * y + own.q * denoise(y, level))
+            row = method.row(levels[: len(entries)], to)
+            y = sum((b * entry for b, entry in zip(row.b, entries, strict=True)), row.a * x)
+        return y
 
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state at ``nxt``; each evaluation is at a state from all entries before it."""
-        levels, entries = [cur], [self._entry_at(x, denoise, cur, nxt)]
-        for j in range(1, self.stages):
-            level = cur ** (1 - j / self.stages) * nxt ** (j / self.stages)
-            y = self._combine(x, entries, levels, level)
-            entries.append(self._entry_at(y, denoise, level, nxt))
-            levels.append(level)
-        return self._combine(x, entries, levels, nxt)
-
-    def _entry_at(self, y: Any, denoise: Evaluate, level: float, nxt: float) -> Any:
-        row = self.method.row((level,), nxt)
-        return row.p * y + row.q * denoise(y, level)
-
-    def _combine(self, x: Any, entries: Sequence[Any], levels: Sequence[float], to: float) -> Any:
-        row = self.method.row(levels, to)
-        return sum((b * entry for b, entry in zip(row.b, entries, strict=True)), row.a * x)
+    first = method.row((cur,), nxt)
+    return StartRow(trace_step(update), first.p, first.q)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +92,7 @@ class Multistep(GridSampler):
     that offer them, ``through_zero: bool = False`` and ``startup: Startup = "ramp"``:
         through_zero: True makes the step to 0 by the formula, which must hold at sigma = 0.
         startup: "ramp" begins with the orders 1, 2, … or ``first``. With "singlestep" the first
-            k - 1 steps have order k, by k evaluations each (:class:`SingleStepStartup`). k is the
+            k - 1 steps have order k, by k evaluations each (:func:`start_row`). k is the
             method's order, at most 3. Then :meth:`row` must be right for any distinct levels.
     """
 
@@ -161,22 +147,20 @@ class Multistep(GridSampler):
 
     def plan(self, grid: Grid) -> list[Any]:
         """Return the coefficients of each step, which has the order that :meth:`profile` says."""
-        rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
+        rows: list[Any] = []
+        for i, order in enumerate(self.profile(grid)):
+            cur, nxt = grid.sigma[i : i + 2]
+            if nxt == 0 and not self.through_zero:
+                rows.append(jump(cur))
+            elif order > i + 1 and nxt > 0:
+                rows.append(start_row(self, order, cur, nxt))
+            else:
+                first = max(i + 1 - order, 0)
+                rows.append(self.row(grid.sigma[first : i + 1][::-1], nxt))
         if self._skips_first(grid):
             cur = rows[0].sigma
             rows[0] = rows[0]._replace(gain=1 - cur / math.hypot(1, cur))
         return rows
-
-    def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """Return the row of step ``i``: x <- d, a startup step, or a step of order ``order``."""
-        cur, nxt = grid.sigma[i : i + 2]
-        if nxt == 0 and not self.through_zero:
-            return jump(cur)
-        if order > i + 1 and nxt > 0:
-            row, single = self.row((cur,), nxt), SingleStepStartup(method=self, stages=order)
-            return StartRow(single.row(cur, nxt), row.p, row.q)
-        points = min(order, i + 1)
-        return self.row(grid.sigma[i - points + 1 : i + 1][::-1], nxt)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise

@@ -67,9 +67,8 @@ class LinearStages(GridSampler):
         """
         if nxt == 0:
             return StagesRow((Stage(cur, 1.0, ()),), 0.0, (1.0,), before)
-        trace = _Trace()
-        a, b = trace.split(self.update(trace.x, trace.denoise, cur, nxt, **options))
-        return StagesRow(tuple(trace.stages), a, b, before, after)
+        row = trace_step(lambda x, denoise: self.update(x, denoise, cur, nxt, **options))
+        return row._replace(before=before, after=after)
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Return the coefficients of each step."""
@@ -161,36 +160,33 @@ _ONLY = (
 )
 
 
-class _Trace:
-    """Recorder of the stages of one ``update``, which runs on :class:`_Weights`, not on tensors."""
+_MOST = 32
+"""Most evaluations a step, which fixes the vectors' length before the update is known."""
 
-    # most evaluations a step, which fixes the vectors' length before the update is known
-    MOST = 32
 
-    def __init__(self) -> None:
-        self.stages: list[Stage] = []
-        self.x = self._unit_weights(0)
+def trace_step(update: Callable[[Any, Evaluate], Any]) -> StagesRow:
+    """Return the coefficients of a step ``update(x, denoise)``, which runs on :class:`_Weights`."""
+    stages: list[Stage] = []
+    units = [_Weights(unit) for unit in np.eye(_MOST + 1)]
 
-    def denoise(self, y: _Weights, sigma: float) -> _Weights:
-        a, b = self.split(y)
-        if not self.stages and (a, b) != (1.0, ()):
+    def split(y: _Weights) -> tuple[float, tuple[float, ...]]:
+        state, *images = y.weights[: len(stages) + 1].tolist()
+        return state, tuple(images)
+
+    def denoise(y: _Weights, sigma: float) -> _Weights:
+        a, b = split(y)
+        if not stages and a != 1:
             raise ValueError("the first evaluation of a step must be at the state itself")
-        if len(self.stages) == self.MOST:
+        if len(stages) == _MOST:
             raise ValueError(
-                f"a step of LinearStages has at most {self.MOST} "
+                f"a step of LinearStages has at most {_MOST} "
                 "evaluations; write a method with more as a GridSampler"
             )
-        self.stages.append(Stage(float(sigma), a, b))
-        return self._unit_weights(len(self.stages))
+        stages.append(Stage(float(sigma), a, b))
+        return units[len(stages)]
 
-    def split(self, y: _Weights) -> tuple[float, tuple[float, ...]]:
-        """Return the weight of the state in ``y``, and the weights of the images so far."""
-        return float(y.weights[0]), tuple(float(v) for v in y.weights[1 : len(self.stages) + 1])
-
-    def _unit_weights(self, k: int) -> _Weights:
-        unit = np.zeros(self.MOST + 1)
-        unit[k] = 1.0
-        return _Weights(unit)
+    a, b = split(update(units[0], denoise))
+    return StagesRow(tuple(stages), a, b)
 
 
 _CAP = math.sqrt(2) - 1

@@ -59,13 +59,10 @@ def _parse_weight(text: str) -> Weight:
     )
 
 
-def _parse_weights(text: str) -> tuple[Weight, ...]:
-    return tuple(map(_parse_weight, text.split(","))) if text else ()
-
-
 def _tableau_function(c: str, a: list[str], b: str) -> Callable[[Any, float], Tableau]:
     """Return the method ``tableau`` of an :class:`.ExponentialRungeKutta` from its formulas."""
-    nodes, rows = tuple(map(float, _parse_fractions(c))), [_parse_weights(row) for row in (*a, b)]
+    nodes = tuple(map(float, _parse_fractions(c)))
+    rows = [tuple(map(_parse_weight, row.split(","))) if row else () for row in (*a, b)]
 
     def tableau(_: Any, h: float) -> Tableau:
         *stages, result = (

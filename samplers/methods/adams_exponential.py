@@ -18,6 +18,10 @@ from ..registry import register_family
 from ..types import Denoise, Source, StepNoise
 
 
+def _lam(_: object, sigma: float) -> float:
+    return -math.log(sigma)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseEAB(Multistep):
     """Multistep DPM-Solver: x <- x - nxt int_0^h e^{h-s} eps(lam + s) ds, eps a polynomial."""
@@ -29,12 +33,7 @@ class NoiseEAB(Multistep):
 
     memo_coefficients, decay = ChangeOfVariables.memo_coefficients, ChangeOfVariables.decay
     row = adams_row  # type: ignore[assignment]
-
-    def variable(self, sigma: float) -> float:
-        return -math.log(sigma)
-
-    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        return noise_moments(cur, nxt, count)
+    variable, moments = _lam, staticmethod(noise_moments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +47,13 @@ class DataEAB(Multistep):
     )
     startup: Startup = "ramp"
     row = adams_row  # type: ignore[assignment]
+    variable = _lam
 
     def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
 
     def decay(self, cur: float, nxt: float) -> float:
         return nxt / cur
-
-    def variable(self, sigma: float) -> float:
-        return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return data_moments(cur, nxt, count)
@@ -89,6 +86,7 @@ class RosenbrockEAB(Multistep):
     startup: Startup = "ramp"
     scale: float = 1.0
     row = adams_row  # type: ignore[assignment]
+    variable = _lam
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,9 +100,6 @@ class RosenbrockEAB(Multistep):
 
     def decay(self, cur: float, nxt: float) -> float:
         return math.hypot(self.scale, nxt) / math.hypot(self.scale, cur)
-
-    def variable(self, sigma: float) -> float:
-        return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         h, outer = math.log(cur / nxt), -math.hypot(self.scale, nxt)

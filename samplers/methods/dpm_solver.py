@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ..families.adaptive import AdaptiveSampler, Attempt, Tolerant
 from ..families.flow_time import row_in_sigma, time_of
-from ..families.linear import LinearMultistep, LinearRow, jump
+from ..families.linear import LinearMultistep, LinearRow, eps_row, jump
 from ..families.noisy_stages import AncestralStages
 from ..families.stages import Churned, Evaluate, LinearStages, StagesRow
 from ..grid import Grid
@@ -173,7 +174,11 @@ class DPMSolverFast(LinearMultistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows, start = [], 0
         for order in self.solver_orders(grid):
-            rows += _group_rows(grid.sigma[start : start + order + 1])
+            levels = grid.sigma[start : start + order + 1]
+            changes = [_change_weights(levels, k) for k in range(order + 1)]
+            for k, (before, after) in enumerate(pairwise(changes)):
+                weights = [w - v for w, v in zip_longest(after, before, fillvalue=0.0)]
+                rows.append(eps_row(levels[k::-1], weights[::-1]))
             start += order
         return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
 
@@ -185,21 +190,8 @@ class DPMSolverFast(LinearMultistep):
         return [3] * (threes - 1) + [2, 1]
 
     def profile(self, grid: Grid) -> list[int]:
-        return [order for order in self.solver_orders(grid) for _ in range(order)] + [
-            1
-        ] * grid.to_zero
-
-
-def _group_rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return the rows of the intervals in one DPM-Solver step through ``levels``."""
-    changes = [_change_weights(levels, k) for k in range(len(levels))]
-    rows = []
-    for k, cur in enumerate(levels[:-1]):
-        before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
-        pairs = zip(changes[k + 1], before, levels, strict=False)
-        weights = [(w - v) / sigma for w, v, sigma in pairs]
-        rows.append(LinearRow(cur, a=1.0, b=tuple(reversed(weights)), p=1.0, q=-1.0))
-    return rows
+        orders = [order for order in self.solver_orders(grid) for _ in range(order)]
+        return [*orders, 1] if grid.to_zero else orders
 
 
 def _change_weights(levels: tuple[float, ...], k: int) -> list[float]:

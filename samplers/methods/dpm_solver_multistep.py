@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..families.exponential import data_moments, noise_moments
-from ..families.linear import LinearRow
+from ..families.linear import LinearRow, eps_row
 from ..families.multistep import SelfStarting
 from ..numerics import monomial_weights
 from ..registry import register
@@ -20,15 +20,17 @@ _FACTOR_RESTORED = "the second divided difference has the factor 2 that the publ
 _MEASURED_ORDER = "declared at its measured order, 2"
 
 
-def midpoint_nodes(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """Return (cur, prev, w): the newest two ``levels``, and the weight w = h / (2 h_prev).
+def midpoint_weights(levels: Sequence[float], nxt: float, total: float) -> tuple[float, ...]:
+    """Return ``total`` times 1 + w and -w, with w = h / (2 h_prev); ``total`` for a single level.
 
     (1 + w) m_i - w m_{i-1} extrapolates history entries, which steps leave for later steps, to the
-    middle of the step. h is the step to ``nxt`` in lam, and h_prev the step before. With a single
-    level, prev is infinite and w is 0.
+    middle of the step. h is the step to ``nxt`` in lam, and h_prev the step before: ``levels`` are
+    newest first.
     """
-    cur, prev = levels[0], levels[1] if len(levels) > 1 else math.inf
-    return cur, prev, math.log(cur / nxt) / (2 * math.log(prev / cur))
+    if len(levels) == 1:
+        return (total,)
+    w = math.log(levels[0] / nxt) / (2 * math.log(levels[1] / levels[0]))
+    return total * (1 + w), -total * w
 
 
 @register
@@ -48,10 +50,7 @@ class DPMSolver2M(SelfStarting):
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur, prev, w = midpoint_nodes(levels, nxt)
-        total = nxt - cur
-        b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
-        return LinearRow(cur, 1.0, b, p=1.0, q=-1.0)
+        return eps_row(levels, midpoint_weights(levels, nxt, nxt - levels[0]))
 
 
 @register
@@ -68,9 +67,8 @@ class DPMpp2M(SelfStarting):
     source = _paper("Alg. 2")
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur, _, w = midpoint_nodes(levels, nxt)
-        r = nxt / cur
-        return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
+        r = nxt / levels[0]
+        return LinearRow(levels[0], r, midpoint_weights(levels, nxt, 1 - r))
 
 
 @register
@@ -128,9 +126,7 @@ class DPMSolver3MPublished(NoiseEAB):
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         if len(levels) < 3:
             return DPMSolver2M().row(levels, nxt)
-        weights = half_curvature_weights(levels, noise_moments(levels[0], nxt, 3))
-        b = tuple(w / s for w, s in zip(weights, levels, strict=True))
-        return LinearRow(levels[0], 1.0, b, p=1.0, q=-1.0)
+        return eps_row(levels, half_curvature_weights(levels, noise_moments(levels[0], nxt, 3)))
 
 
 @register

@@ -151,9 +151,8 @@ class DPMSolverV3(GridSampler):
                 b = [a * c - w for c, w in zip_longest(change, weights, fillvalue=0.0)]
                 end = means.state[i + 1]
             own = (1 - means.linear[i], means.state[i], means.image[i], end, a)
-            keep, state, image, end, a = map(_coefficient, own)
             weights = tuple(map(_coefficient, b))
-            rows.append(StatisticsRow(cur, keep, state, image, end, a, weights))
+            rows.append(StatisticsRow._make([cur, *map(_coefficient, own), weights]))
         return rows
 
     def step(
@@ -177,12 +176,10 @@ class DPMSolverV3(GridSampler):
         newest = torch.mul(y, keep, out=take_buffer(x)).sub_(d).add_(image)
         x = y.mul_(a).add_(nxt)
         for weight, entry in zip(row.b, (newest, *past), strict=False):
-            share = _like(x, weight)
-            x = (
+            if isinstance(share := _like(x, weight), Tensor):
                 x.addcmul_(entry, share)
-                if isinstance(share, Tensor)
-                else x.add_(entry, alpha=share)
-            )
+            else:
+                x.add_(entry, alpha=share)
         return x, newest
 
     @property
@@ -194,12 +191,12 @@ class DPMSolverV3(GridSampler):
 
         A step of order ``order`` ended there. ``levels`` are the grid's from its first on, falling.
         """
-        count = order + int(self.corrector == "pseudo")
+        pseudo = self.corrector == "pseudo"
+        count = order + int(pseudo)
         if not self.corrector or count < 2:
             return []
         *before, now = levels
         nodes = (before[-1], now, *before[-2::-1])[:count]
-        pseudo = self.corrector == "pseudo"
         old, new, *older = self._step_weights(nodes, now, pseudo=pseudo)[1]
         weights = [new, old, *older]
         predicted = self._step_weights(before[::-1][:order], now, pseudo=self.pseudo)[1]
@@ -230,9 +227,8 @@ class DPMSolverV3(GridSampler):
                 others = np.delete(lam[: k + 1], j)
                 weights[j] = weights[j] + moment / np.prod(lam[j] - others)
             product = product * (inside - lam[0 if pseudo else k])
-        return np.exp(-grown[count]), [
-            w * np.exp(-r) for w, r in zip(weights, raised, strict=False)
-        ]
+        scaled = [w * np.exp(-r) for w, r in zip(weights, raised, strict=False)]
+        return np.exp(-grown[count]), scaled
 
 
 def _coefficient(value: Array | float) -> Coefficient:

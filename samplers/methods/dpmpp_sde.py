@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +22,7 @@ from ..families.noisy_stages import NoisyRow, NoisyStages, NoisyStageState
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row
-from .dpm_solver_multistep import half_curvature_weights
+from .dpm_solver_multistep import half_curvature_weights, midpoint_weights
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 
@@ -81,7 +79,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 
 @dataclass(frozen=True, kw_only=True)
 class SDEMultistep(Multistep):
-    """Base class of multistep methods for the reverse SDE; define :meth:`weights`.
+    """Base class of multistep methods for the reverse SDE; subclasses may override :meth:`weights`.
 
     x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z, with h the step in
     lam (derived in :mod:`..families.exponential`).
@@ -98,9 +96,12 @@ class SDEMultistep(Multistep):
         super().__post_init__()
         check_eta(self.name, self.eta)
 
-    @abstractmethod
-    def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return weights of the images d at ``levels``, newest first, in the step to ``nxt``."""
+    def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:
+        """Return weights of the images d at ``levels``, newest first, in the step to ``nxt``.
+
+        By default they integrate the polynomial in lam through these images exactly.
+        """
+        return data_weights(levels[0], nxt, levels, self.eta)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))
@@ -129,13 +130,11 @@ class DPMpp2MSDE(SDEMultistep):
         super().__post_init__()
         check_choice(self, "solver_type", "midpoint", "heun")
 
-    def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        cur = levels[0]
-        if self.solver_type == "heun" or len(levels) == 1:
-            return data_weights(cur, nxt, levels, self.eta)
-        (total,) = data_moments(cur, nxt, 1, self.eta)
-        w = math.log(cur / nxt) / (2 * math.log(levels[1] / cur))
-        return [total * (1 + w), -total * w]
+    def weights(self, levels: Sequence[float], nxt: float) -> Sequence[float]:
+        if self.solver_type == "heun":
+            return super().weights(levels, nxt)
+        (total,) = data_moments(levels[0], nxt, 1, self.eta)
+        return midpoint_weights(levels, nxt, total)
 
 
 @register
@@ -158,9 +157,6 @@ class DPMpp3MSDE(SDEMultistep):
     def order(self) -> int:  # type: ignore[override]
         """3 without noise; weak order 2 with noise, since no polynomial follows a rough path."""
         return 2 if self.eta else 3
-
-    def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        return data_weights(levels[0], nxt, levels, self.eta)
 
 
 @register

@@ -73,23 +73,18 @@ class ERSDE(Multistep):
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur = levels[0]
-        excess = self._excess_decay(cur, nxt)
-        ratio = nxt / cur * math.exp(-excess)
-        moments = [1 - ratio, *(self._moment(cur, nxt, j) for j in range(1, len(levels)))]
-        b = self.weights([level - cur for level in levels], moments)
-        return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
-
-    def _excess_decay(self, cur: float, nxt: float) -> float:
-        """Return the fall of log(phi / sigma) from ``cur`` to ``nxt``; ValueError if it rises."""
-        log_scale = LOG_SCALE[self.scale]
+        cur, log_scale = levels[0], LOG_SCALE[self.scale]
+        # the fall of log(phi / sigma) from cur to nxt
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:
             raise ValueError(
                 f"{self.name}: scale {self.scale!r} is not valid at sigma = "
                 f"{cur:.6g}; use another, such as 'sde_5'"
             )
-        return excess
+        ratio = nxt / cur * math.exp(-excess)
+        moments = [1 - ratio, *(self._moment(cur, nxt, j) for j in range(1, len(levels)))]
+        b = self.weights([level - cur for level in levels], moments)
+        return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
     def _moment(self, cur: float, nxt: float, j: int) -> float:
         """Return int_nxt^cur (phi(nxt) / phi(s) - 1) (s - cur)^{j-1} / (j - 1)! ds for j > 0."""

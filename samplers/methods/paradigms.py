@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -61,7 +62,9 @@ class Paradigms(Declared):
         # (batch, p + 1, *event): x_t, x_{t+1}, … of each sample, with t in `done`
         states = x.unsqueeze(1).repeat_interleave(p + 1, 1)
         while min(done, default=len(grid)) < len(grid):
-            swept = _running_sums(states[:, 0], self._increments(denoise, states, grid, done))
+            increments = self._increments(denoise, states, grid, done).unbind(1)
+            # not torch.cumsum, whose rounding may depend on the batch
+            swept = torch.stack(list(accumulate(increments, initial=states[:, 0])), 1)
             changes = row_rms((swept - states).flatten(0, 1))
             strides = [
                 self._count_finished(changes[k * (p + 1) :][: p + 1], grid.sigma[t:])
@@ -97,11 +100,3 @@ class Paradigms(Declared):
             if not changes[j] <= self.tol * nxt * math.sqrt(1 - (nxt / cur) ** 2):
                 return j
         return most
-
-
-def _running_sums(x: Tensor, increments: Tensor) -> Tensor:
-    """Return x, x + f_0, x + f_0 + f_1, … along axis 1; rounding does not depend on the batch."""
-    states = [x]
-    for f in increments.unbind(1):
-        states.append(states[-1] + f)
-    return torch.stack(states, 1)

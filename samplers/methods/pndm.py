@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
-
-from ..families.linear import LinearRow
+from ..families.linear import LinearRow, eps_row
 from ..families.multistep import Multistep, StartRow
 from ..families.stages import LinearStages
 from ..grid import Grid
 from ..loop import GridSampler
 from ..registry import get, register, register_family
-from ..types import Denoise, Source, StepNoise
+from ..types import Source
 from . import deis as _deis  # noqa: F401 - registers deis_rrk_4
 from .edm import Heun
 
@@ -57,9 +55,7 @@ class IPNDM(Multistep):
         return EQUAL_STEPS[len(levels) - 1]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        cur, weights = levels[0], self.weights(levels, nxt)
-        b = tuple((nxt - cur) * w / level for w, level in zip(weights, levels, strict=True))
-        return LinearRow(cur, a=1.0, b=b, p=1.0, q=-1.0)
+        return eps_row(levels, [(nxt - levels[0]) * w for w in self.weights(levels, nxt)])
 
 
 register_family(IPNDM, "ipndm_1", points=1, order=1, same_as="euler")
@@ -176,10 +172,7 @@ class PseudoNumerical(GridSampler):
         starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
         return len(grid) + sum(len(stages) - 1 for stages in starts)
 
-    def step(
-        self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
-    ) -> tuple[Tensor, Any]:
-        return get("ipndm")().step(x, row, past, denoise, noise)
+    step = Multistep.step  # type: ignore[assignment]
 
 
 @register

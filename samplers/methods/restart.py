@@ -83,24 +83,17 @@ class Restart(Heun):
     def plan(self, grid: Grid) -> list[RestartRow]:  # type: ignore[override]
         """Return the coefficients of each Heun step, with the restart cycles at its end."""
         cycles: dict[float, tuple[Cycle, ...]] = {}
-        for interval in self.intervals:
-            low = min(
-                (level for level in grid.sigma[1:] if level > 0),
-                key=lambda level: abs(level - interval[2]),
-                default=math.inf,
-            )
-            cycles[low] = cycles.get(low, ()) + self._cycles(interval, low, grid.sigma[0])
+        ends = [level for level in grid.sigma[1:] if level > 0]
+        for count, times, t_min, t_max, s_noise in self.intervals:
+            low = min(ends, key=lambda level: abs(level - t_min), default=math.inf)
+            high = min(t_max, grid.sigma[0])
+            if high > low:
+                back = karras(count - 1, low, high, to_zero=False)
+                rows = tuple(self.row(cur, nxt) for cur, nxt in back.intervals())
+                cycle = Cycle(s_noise * math.sqrt(high**2 - low**2), rows)
+                cycles[low] = cycles.get(low, ()) + (cycle,) * times
         steps = grid.intervals()
         return [RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in steps]
-
-    def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
-        count, times, _, high, s_noise = interval
-        high = min(high, first)
-        if high <= low:
-            return ()
-        back = karras(count - 1, low, high, to_zero=False)
-        rows = tuple(self.row(cur, nxt) for cur, nxt in back.intervals())
-        return (Cycle(s_noise * math.sqrt(high**2 - low**2), rows),) * times
 
     def nfe(self, grid: Grid) -> int:
         return sum(

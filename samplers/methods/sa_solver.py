@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..families.exponential import data_weights, sde_row
-from ..families.linear import LinearRow, linear_step
+from ..families.linear import LinearRow, add_to_state, linear_step
 from ..families.multistep import Multistep, lower_last
 from ..grid import Grid
 from ..numerics import blend
@@ -118,7 +118,8 @@ class SASolver(Multistep):
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows = super().plan(grid)
         shifts = [(), *self._corrections(rows, grid)]
-        return [_add_to_state(row, shift) for row, shift in zip(rows, shifts, strict=True)]
+        steps = zip(rows, shifts, strict=True)
+        return [add_to_state(row, shift) if row.a else row for row, shift in steps]
 
     def _corrections(self, rows: Sequence[LinearRow], grid: Grid) -> list[tuple[float, ...]]:
         """Return, for each step but the last, the weights of d in the corrector's change.
@@ -141,14 +142,6 @@ class SASolver(Multistep):
     def _kappa(self, nxt: float) -> float:
         """Return kappa = tau² for a step that ends at ``nxt`` in [tau_end, tau_start], else 0."""
         return self.tau**2 if self.tau_end <= nxt <= self.tau_start else 0.0
-
-
-def _add_to_state(row: LinearRow, shift: Sequence[float]) -> LinearRow:
-    """Return ``row`` with x replaced by x plus history entries p x + q d, weighed by ``shift``."""
-    if row.a == 0:
-        return row
-    b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
-    return row._replace(b=b)
 
 
 class _PECERow(NamedTuple):

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import ClassVar, Literal
 
 from ..base import check_choice
 from ..families.exponential import data_moments, noise_moments
-from ..families.linear import LinearRow
+from ..families.linear import LinearRow, add_to_state, eps_row
 from ..families.multistep import Multistep
 from ..grid import Grid
 from ..numerics import monomial_weights
@@ -70,10 +69,10 @@ class UniPC(Multistep):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """Return UniP's step to ``nxt``, uncorrected, on entries at ``levels``, newest first."""
-        weights = self._rescale(self._predictor_weights(levels, nxt), levels)
+        weights = self._predictor_weights(levels, nxt)
         if self.prediction == "data":
-            return LinearRow(levels[0], nxt / levels[0], weights)
-        return LinearRow(levels[0], 1.0, weights, p=1.0, q=-1.0)
+            return LinearRow(levels[0], nxt / levels[0], tuple(weights))
+        return eps_row(levels, weights)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
         rows = super().plan(grid)
@@ -91,10 +90,9 @@ class UniPC(Multistep):
         corrector = self._corrector_weights(before, row.sigma)
         predictor = (0.0, *self._predictor_weights(before, row.sigma))
         change = [c - p for c, p in zip(corrector, predictor, strict=True)]
-        weights = self._rescale(change, (row.sigma, *before))
-        return row._replace(
-            b=tuple(row.a * w + b for w, b in zip_longest(weights, row.b, fillvalue=0.0))
-        )
+        if self.prediction == "noise":
+            change = [w / level for w, level in zip(change, (row.sigma, *before), strict=True)]
+        return add_to_state(row, change)
 
     def _predictor_weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Return UniP's weights of the values d or eps at ``levels`` in the step to ``nxt``."""
@@ -125,12 +123,6 @@ class UniPC(Multistep):
 
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
-
-    def _rescale(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-        """Return weights of entries (d or sigma eps) from ``weights`` of d or eps at ``levels``."""
-        if self.prediction == "data":
-            return tuple(weights)
-        return tuple(w / s for w, s in zip(weights, levels, strict=True))
 
 
 for _points in (1, 2, 3):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..auto.rule import Fitted, Rule, Warp, read_rule, typical
 from ..base import FOUND, Declared
-from ..families.linear import LinearRow, jump
+from ..families.linear import LinearRow, add_to_state, jump
 from ..families.multistep import Multistep, Startup, adams_row, history_weights
 from ..grid import Grid
 from ..loop import integrate
@@ -48,25 +47,16 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
     ratio = second.sigma / first.sigma
     x1 = ratio * x0 + (1 - ratio) * d
     m0, m1 = first.p * x0 + first.q * d, second.p * x1 + second.q * d
-    shifts = [x1 - provided, *[0j] * len(rows)]  # only the second row starts at the provided state
-    later = enumerate(zip(rows[1:], shifts, strict=False), 1)
-    return [
-        first,
-        *(_replace_entries(row, i, m1, m0, row.a * shift) for i, (row, shift) in later),
-    ]
-
-
-def _replace_entries(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
-    """Return the plan's row ``i`` with the entries of steps 1 and 0 replaced by ``m1`` and ``m0``.
-
-    These are sums of the two entries: the real part weighs entry 1, the imaginary part entry 0. The
-    sum ``shift`` is added. A row that does not read entry 1 is unchanged.
-    """
-    if len(row.b) < i:
-        return row
-    b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
-    change = b1 * m1 + b0 * m0 + shift
-    return row._replace(b=(*row.b[: i - 1], change.real, change.imag))
+    deferred = [first]
+    for i, row in enumerate(rows[1:], 1):
+        if len(row.b) >= i:  # the row reads entry 1
+            b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
+            # only the second row starts at the provided state
+            shift = row.a * (x1 - provided) if i == 1 else 0j
+            entries = b1 * m1 + b0 * m0 + shift
+            row = row._replace(b=(*row.b[: i - 1], entries.real, entries.imag))
+        deferred.append(row)
+    return deferred
 
 
 TO_ZERO = 40.0
@@ -166,8 +156,7 @@ class WarpedAB(Multistep):
         through = history_weights(self, levels, cur, moments)
         scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
-        change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
-        return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
+        return add_to_state(row, [c - w for c, w in zip(scaled, weights, strict=True)])
 
     def memo_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma

@@ -18,34 +18,31 @@ LIBRARY = "azula"
 _CANNOT_REACH_ZERO = {"HeunSampler", "zEABSampler", "xEABSampler", "REABSampler"}
 """Samplers that cannot step to 0, since they would evaluate the denoiser there or take log(0)."""
 _NOT_OFFERED = {"self", "denoiser", "kwargs"}
-_SOURCE = Source(
-    "rozet2025azula",
-    "sample.py",
-    "https://github.com/probabilists/azula",
-    deviations=(
-        "samplers that cannot step to 0 stop at the last positive level, and the "
-        "step to 0 is x <- d",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Azula(Peer):
     """Sampler of azula on the levels of our grid."""
 
+    source = Source(
+        "rozet2025azula",
+        "sample.py",
+        "https://github.com/probabilists/azula",
+        deviations=(
+            "samplers that cannot step to 0 stop at the last positive level, and the "
+            "step to 0 is x <- d",
+        ),
+    )
+
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        stops = self.target in _CANNOT_REACH_ZERO
-        levels = batch.levels(x, batch.grid.positive) if stops else batch.levels(x)
-        if len(levels) > 1:
-            cls = getattr(import_installed(self.name, LIBRARY, "azula.sample"), self.target)
-            on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
-            with batch.replace_torch_noise():
-                x = on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
-        return batch.jump_to_zero(x) if stops else x
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        cls = getattr(import_installed(self.name, "azula.sample"), self.target)
+        on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})
+        with batch.replace_torch_noise():
+            return on_grid(_AzulaDenoiser(batch), silent=True, **self.options)(x)
 
 
 class _AzulaDenoiser:
@@ -63,13 +60,14 @@ class _AzulaDenoiser:
 
 def names() -> list[str]:
     """Return the names of the samplers that azula exports, without the base class."""
-    exported = import_installed(LIBRARY, LIBRARY, "azula.sample").__all__
+    exported = import_installed(LIBRARY, "azula.sample").__all__
     return sorted(name for name in exported if name != "Sampler")
 
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``azula:SAMPLER``, with its options as fields."""
-    module = import_installed(name, LIBRARY, "azula.sample")
-    takes = inspect.signature(getattr(module, name.partition(":")[2]).__init__).parameters
+    module, target = import_installed(name, "azula.sample"), name.partition(":")[2]
+    takes = inspect.signature(getattr(module, target).__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
-    return define_peer(Azula, name, options, source=_SOURCE, origin=version_of_package(LIBRARY))
+    origin, reaches_zero = version_of_package(LIBRARY), target not in _CANNOT_REACH_ZERO
+    return define_peer(Azula, name, options, origin=origin, steps_to_zero=reaches_zero)

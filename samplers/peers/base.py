@@ -41,12 +41,6 @@ class PeerBatch:
         self._drawn: dict[int, int] = {}
         self._path: tuple[int, list[tuple[float, Tensor | float]]] = (-1, [])
 
-    def levels(self, x: Tensor, levels: Sequence[float] | None = None) -> Tensor:
-        """Return ``levels``, or the grid's if None, as a float64 tensor on the device of ``x``."""
-        return torch.tensor(
-            self.grid.sigma if levels is None else levels, dtype=torch.float64, device=x.device
-        )
-
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the denoised image in the dtype of ``x``; set ``step`` to ``sigma``'s step."""
         level = self._snap_to_grid(sigma)
@@ -57,13 +51,6 @@ class PeerBatch:
         """Return the noise direction (x - d) / sigma."""
         level = self._snap_to_grid(sigma)
         return (x - self.denoised(x, level)) / level
-
-    def jump_to_zero(self, x: Tensor) -> Tensor:
-        """Return the denoised image of ``x`` if the grid ends at 0, else ``x``.
-
-        It is the step to 0 of a peer whose own code stops at the last positive level.
-        """
-        return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """Return a new standard normal for the levels (cur, nxt), by default for the step ``step``.
@@ -137,12 +124,11 @@ class _NoiseReplacement(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         options = kwargs or {}
-        if func is torch.randn_like:
-            return self._draw().to(options.get("dtype") or args[0].dtype)
-        if func is torch.randn:
-            noise = self._draw()
-            return noise.to(options.get("dtype") or noise.dtype)
-        return func(*args, **options)
+        if func not in (torch.randn, torch.randn_like):
+            return func(*args, **options)
+        noise = self._draw()
+        like = args[0] if func is torch.randn_like else noise
+        return noise.to(options.get("dtype") or like.dtype)
 
 
 def as_image_batch(x: Tensor) -> Tensor:
@@ -161,15 +147,35 @@ class Peer(Declared, ABC):
         target: the peer's own name for the method.
         origin: library and version, part of the fingerprint of a result.
         renamed: the peer's own name of an option, by our field, where the two differ.
+        steps_to_zero: False if the peer's code stops at the last positive level. The step from
+            there to 0 is then x <- d.
     """
 
     target: ClassVar[str]
     origin: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}
+    steps_to_zero: ClassVar[bool] = False
 
     @abstractmethod
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        """Return the state at the last of ``levels``, by the peer's code.
+
+        Args:
+            batch: our denoiser and noise.
+            x: ``(batch, *event)`` states at the first level, which may be overwritten.
+            levels: ``(n >= 2,)`` levels of the grid, float64 on the device of ``x``; without 0 unless
+                ``steps_to_zero``.
+        """
+
     def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the state at the last level; ``x`` ``(batch, *event)`` may be overwritten."""
+        """Return the state at the grid's last level; ``x`` ``(batch, *event)`` may be overwritten."""
+        grid = batch.grid
+        levels = grid.sigma if self.steps_to_zero else grid.positive
+        if len(levels) > 1:
+            x = self.run(batch, x, torch.tensor(levels, dtype=torch.float64, device=x.device))
+        if self.steps_to_zero or not grid.to_zero:
+            return x
+        return batch.denoised(x, grid.positive[-1])
 
     @property
     def options(self) -> dict[str, Any]:

@@ -121,9 +121,8 @@ def _place_training_times(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
     rising = grid.sigma[-2::-1]
-    return SchedulerCoordinates(
-        _vp_alpha, [rising[int(t)] for t in scheduler.timesteps], _noise_output
-    )
+    levels = [rising[int(t)] for t in scheduler.timesteps]
+    return SchedulerCoordinates(_vp_alpha, levels, _noise_output)
 
 
 def _place_ipndm(scheduler: Any, grid: Grid) -> SchedulerCoordinates:
@@ -274,20 +273,12 @@ class DiffusersScheduler(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        drawn = any(
-            getattr(self, key, 0) for key in ("eta", "s_churn", "tau", "stochastic_sampling")
-        )
+        amounts = ("eta", "s_churn", "tau", "stochastic_sampling")
         is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
-        return bool(self.always_noise or drawn or is_sde)
+        return self.always_noise or is_sde or any(getattr(self, key, 0) for key in amounts)
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        stops = self.kind in _CANNOT_REACH_ZERO
-        levels = batch.grid.positive if stops else batch.grid.sigma
-        if len(levels) > 1:
-            x = self._run_scheduler(batch, x, Grid(levels))
-        return batch.jump_to_zero(x) if stops else x
-
-    def _run_scheduler(self, batch: PeerBatch, x: Tensor, grid: Grid) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        grid = Grid(tuple(levels.tolist()))
         scheduler = self._make_scheduler(grid)
         coordinates = set_scheduler_levels(scheduler, self.kind, grid)
         if hasattr(scheduler, "noise_sampler"):
@@ -295,9 +286,8 @@ class DiffusersScheduler(Peer):
         extra = {key: self.options[key] for key in self.step_options}
         x = x * coordinates.scale(grid.sigma[0])
         with batch.replace_torch_noise():
-            for i, (t, level) in enumerate(
-                zip(scheduler.timesteps, coordinates.levels, strict=True)
-            ):
+            steps = zip(scheduler.timesteps, coordinates.levels, strict=True)
+            for i, (t, level) in enumerate(steps):
                 if self.kind not in FLOW:
                     scheduler.scale_model_input(x, t)
                 d = batch.denoised(x / coordinates.scale(level), level)
@@ -345,7 +335,7 @@ def _silence_diffusers() -> Iterator[None]:
 
 def load_library(name: str) -> ModuleType:
     """Return the module ``diffusers.schedulers``; an error without it names the peer ``name``."""
-    return import_installed(name, LIBRARY, "diffusers.schedulers")
+    return import_installed(name, "diffusers.schedulers")
 
 
 def names() -> list[str]:
@@ -357,16 +347,16 @@ def names() -> list[str]:
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``diffusers:SCHEDULER``, with its options as fields."""
     target = name.partition(":")[2]
-    try:
-        cls = getattr(load_library(name), target)
-    except AttributeError as error:
+    cls = getattr(load_library(name), target, None)
+    if cls is None:
         raise ValueError(
             f"peer {name!r}: {version_of_package(LIBRARY)} has no such scheduler; pip install -U diffusers"
-        ) from error
+        )
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     takes = inspect.signature(cls.step).parameters
-    offered = () if target.removesuffix("Scheduler") in FLOW else _STEP_OPTIONS
+    kind = target.removesuffix("Scheduler")
+    offered = () if kind in FLOW else _STEP_OPTIONS
     steps = {key: p.default for key, p in takes.items() if key in offered}
     if target == "SASolverScheduler":
         options["tau"] = 1.0
@@ -376,6 +366,7 @@ def make_class(name: str) -> type[Peer]:
         {**options, **steps},
         source=_SOURCE,
         origin=version_of_package(LIBRARY),
+        steps_to_zero=kind not in _CANNOT_REACH_ZERO,
         step_options=tuple(steps),
         always_noise="eta" not in options and any(word in target for word in _NOISY),
     )

@@ -22,29 +22,7 @@ from .locate import (
 )
 
 PREFIX = "k-diffusion"
-_NOT_OFFERED = {
-    "model",
-    "x",
-    "sigmas",
-    "sigma_min",
-    "sigma_max",
-    "n",
-    "extra_args",
-    "callback",
-    "disable",
-    "noise_sampler",
-    "return_info",
-}
-_SOURCE = Source(
-    "crowson2022kdiffusion",
-    "sampling.py",
-    "https://github.com/crowsonkb/k-diffusion",
-    deviations=(
-        "levels and coefficients are float64 whatever the state is",
-        "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the "
-        "step to 0 is x <- d",
-    ),
-)
+_NOT_OFFERED = {"extra_args", "callback", "disable", "noise_sampler", "return_info"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +32,33 @@ class KDiffusion(Peer):
     The function gets the levels of our grid, or only its ends if it takes no levels.
     """
 
+    source = Source(
+        "crowson2022kdiffusion",
+        "sampling.py",
+        "https://github.com/crowsonkb/k-diffusion",
+        deviations=(
+            "levels and coefficients are float64 whatever the state is",
+            "sample_dpm_fast and sample_dpm_adaptive end at the last positive level; the "
+            "step to 0 is x <- d",
+        ),
+    )
+
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         function = getattr(load_sampling(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
             arguments["noise_sampler"] = batch.draw
-        with batch.replace_torch_noise(
-            batch.step_noise_function()
-        ):  # only churn draws through torch
-            if "sigmas" in takes:
-                return function(batch.denoised, x, batch.levels(x), **arguments)
-            ends = {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.positive[0]}
-            if ends["sigma_min"] == ends["sigma_max"]:
-                return batch.jump_to_zero(x)
-            if "n" in takes:
-                arguments["n"] = len(batch.grid.positive) - 1
-            return batch.jump_to_zero(function(batch.denoised, x, **ends, **arguments))
+        given = {"sigmas": levels, "n": len(levels) - 1}
+        given |= {"sigma_min": batch.grid.positive[-1], "sigma_max": batch.grid.sigma[0]}
+        arguments |= {key: value for key, value in given.items() if key in takes}
+        # only churn draws through torch
+        with batch.replace_torch_noise(batch.step_noise_function()):
+            return function(batch.denoised, x, **arguments)
 
 
 def package_folder(name: str) -> Path:
@@ -105,7 +89,8 @@ def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``k-diffusion:FUNCTION``, with its options as fields."""
     target = name.partition(":")[2]
     takes = inspect.signature(getattr(load_sampling(name), target)).parameters
-    options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
+    optional = {key: p.default for key, p in takes.items() if p.default is not p.empty}
+    options = {key: value for key, value in optional.items() if key not in _NOT_OFFERED}
     adaptive = "rtol" in takes
     file = package_folder(name) / "sampling.py"
     cloned = find_clone("k-diffusion")
@@ -114,8 +99,8 @@ def make_class(name: str) -> type[Peer]:
         KDiffusion,
         name,
         options,
-        source=_SOURCE,
         origin=origin,
+        steps_to_zero="sigmas" in takes,
         adaptive=adaptive,
         batch_coupled=adaptive,
     )

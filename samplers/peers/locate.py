@@ -88,7 +88,7 @@ def clone_file(name: str) -> Path:
     )
 
 
-def import_installed(name: str, package: str, module: str) -> ModuleType:
+def import_installed(name: str, module: str) -> ModuleType:
     """Return a module of an installed library, for the peer ``name``.
 
     Raises:
@@ -97,7 +97,7 @@ def import_installed(name: str, package: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise missing_library_error(name, package, error) from error
+        raise missing_library_error(name, module.partition(".")[0], error) from error
 
 
 def missing_library_error(name: str, package: str, error: ImportError | None = None) -> ValueError:

@@ -55,12 +55,8 @@ class VarianceExploding:
 class DPMSolverOrUniPC(Peer):
     """Authors' DPM-Solver or UniPC on our levels; N steps have multistep orders up to N."""
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
-        steps = len(batch.grid.positive) - 1
-        if steps < 1:
-            return batch.jump_to_zero(x)
-        options, levels = self.options, batch.levels(x, batch.grid.positive).to(x.dtype)
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        steps, options, levels = len(levels) - 1, self.options, levels.to(x.dtype)
         order = options.pop("order")
         if self.target == "multistep":
             order = min(order, steps)
@@ -83,11 +79,10 @@ class DPMSolverOrUniPC(Peer):
 
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
-            arguments = {"t_start": ends[0], "t_end": ends[1], "method": self.target, **options}
-            y = solver.sample(
-                as_image_batch(x), steps=count, order=order, skip_type="logSNR", **arguments
-            )
-            return batch.jump_to_zero(y.reshape(x.shape))
+            options |= {"t_start": ends[0], "t_end": ends[1], "skip_type": "logSNR"}
+            options |= {"steps": count, "order": order, "method": self.target}
+            y = solver.sample(as_image_batch(x), **options)
+            return y.reshape(x.shape)
 
 
 _DPM_SOLVER = {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"}
@@ -135,7 +130,7 @@ def make_class(name: str) -> type[Peer]:
     if library in _OPTIONS:
         return define_peer(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
     base, option_names = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
-    takes = inspect.signature(base.function(name)).parameters
+    takes = inspect.signature(_load_function(name)).parameters
     options = {
         key: float(p.default) if library == "edm" else p.default
         for key, p in takes.items()
@@ -144,6 +139,14 @@ def make_class(name: str) -> type[Peer]:
     if target == "deis_sampler":
         options["deis_mode"] = "tab"
     return define_peer(base, name, options, **declared)
+
+
+def _load_function(name: str) -> Any:
+    """Return the function of a peer of diff-sampler or of EDM, whose script is not run."""
+    library, _, target = name.partition(":")
+    if library == "edm":
+        return load_functions(clone_file(name), torch=torch, np=np)[target]
+    return getattr(load_script(clone_file(name), "solver_utils"), target)
 
 
 class _DenoiserAsNetwork(SimpleNamespace):
@@ -160,44 +163,33 @@ class _DenoiserAsNetwork(SimpleNamespace):
 class DiffSampler(Peer):
     """Sampler of diff-sampler on the levels of our grid."""
 
-    @staticmethod
-    def function(name: str) -> Any:
-        return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
-
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        """Return the states after steps on positive levels; then x <- d if the grid ends at 0."""
-        if len(batch.grid.positive) < 2:
-            return batch.jump_to_zero(x)
-        levels, options = batch.levels(x, batch.grid.positive), self.options
-        module = load_script(clone_file(self.name), "solver_utils")
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        options, module = self.options, load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
         net, latents = _DenoiserAsNetwork(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
-        sample = self.function(self.name)
+        sample = _load_function(self.name)
         y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
-        return batch.jump_to_zero(y.reshape(x.shape))
+        return y.reshape(x.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(Peer):
     """EDM's sampler (Alg. 2), in float64, on the levels of our grid, which has to end at 0."""
 
+    steps_to_zero = True
+
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
         return bool(getattr(self, "S_churn", 0))
 
-    @staticmethod
-    def function(name: str) -> Any:
-        """Return EDM's function for the peer ``name``, without running its script."""
-        return load_functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
-
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
         """Return the states after EDM's function, whose hook ``round_sigma`` returns our levels."""
         if not batch.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
-        levels = batch.levels(x, batch.grid.positive)
+        levels = levels[:-1]
         net = _DenoiserAsNetwork(
             batch=batch,
             shape=x.shape,
@@ -206,7 +198,7 @@ class EDM(Peer):
             round_sigma=lambda s: levels if s.ndim else s,
         )
         draw = batch.step_noise_function()
-        return self.function(self.name)(
+        return _load_function(self.name)(
             net,
             x.double() / levels[0],
             randn_like=lambda y: draw().to(y),

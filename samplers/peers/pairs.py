@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..grid import Grid
 from ..other_names import Kind, other_names
+from .locate import SOURCES
 
 DOUBLE, SINGLE, NEAR = 1e-10, 5e-6, math.inf
 """Bounds of relative differences: for float64, for states rounded to float32, and no bound."""
@@ -255,15 +256,9 @@ PAIRS: tuple[NamePair, ...] = (
 
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "k-diffusion": ("k-diffusion",),
-    "diffusers": ("diffusers",),
-    "azula": ("azula",),
-    "torchsde": ("torchsde",),
-    "official": ("dpm-solver", "UniPC", "diff-sampler", "edm"),
-    "comfyui": (),
-    "forge": (),
-    "a1111": (),
-    "res4lyf": (),
+    **{name: (name,) for name in ("k-diffusion", "diffusers", "azula", "torchsde")},
+    "official": tuple(SOURCES),
+    **dict.fromkeys(("comfyui", "forge", "a1111", "res4lyf"), ()),
 }
 """Prefixes of each library's peers; a library without peers has :mod:`..other_names` alone."""
 

@@ -21,17 +21,6 @@ from .locate import import_installed, version_of_package
 LIBRARY = "torchsde"
 METHODS = ("euler", "milstein", "srk")
 """Itô solvers of torchsde."""
-_SOURCE = Source(
-    "li2020torchsde",
-    "sdeint",
-    "https://github.com/google-research/torchsde",
-    deviations=(
-        "the increments, and the space-time Lévy areas of srk, are drawn from our noise, "
-        "not from a BrownianInterval",
-        "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
-        "the step to 0 is x <- d",
-    ),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +28,30 @@ class TorchSDE(Peer):
     """Solver of torchsde on the reverse SDE of the variance-exploding process."""
 
     stochastic = True
+    source = Source(
+        "li2020torchsde",
+        "sdeint",
+        "https://github.com/google-research/torchsde",
+        deviations=(
+            "the increments, and the space-time Lévy areas of srk, are drawn from our noise, "
+            "not from a BrownianInterval",
+            "the evaluation by which sdeint checks shapes is answered with zeros and not counted",
+            "the step to 0 is x <- d",
+        ),
+    )
 
-    def integrate(self, batch: PeerBatch, x: Tensor) -> Tensor:
-        sdeint = import_installed(self.name, LIBRARY, "torchsde").sdeint
+    def run(self, batch: PeerBatch, x: Tensor, levels: Tensor) -> Tensor:
+        sdeint = import_installed(self.name, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            for cur, nxt in pairwise(batch.grid.positive):
+            for cur, nxt in pairwise(levels.tolist()):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(batch, shape), _BrownianIncrements(batch, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
-        return batch.jump_to_zero(y.reshape(shape))
+        return y.reshape(shape)
 
 
 class _ReverseSDE:
@@ -99,10 +99,10 @@ class _BrownianIncrements:
 
 def names() -> list[str]:
     """Return the names of torchsde's solvers; raise a ValueError if it is not installed."""
-    import_installed(LIBRARY, LIBRARY, "torchsde")
+    import_installed(LIBRARY, "torchsde")
     return list(METHODS)
 
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``torchsde:METHOD``, with its options as fields."""
-    return define_peer(TorchSDE, name, {}, source=_SOURCE, origin=version_of_package(LIBRARY))
+    return define_peer(TorchSDE, name, {}, origin=version_of_package(LIBRARY))

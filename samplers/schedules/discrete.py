@@ -91,9 +91,8 @@ def discrete_leading(
     rows = levels_in_range(n, table, sigma_min, sigma_max)
     count = n if to_zero else n + 1
     stride = len(rows) / count if interpolate else len(rows) // count
-    return grid_at_times(
-        n, rows, [i * stride for i in reversed(range(count))], interpolate, to_zero
-    )
+    times = [i * stride for i in reversed(range(count))]
+    return grid_at_times(n, rows, times, interpolate, to_zero)
 
 
 @schedule(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -217,11 +218,8 @@ def minimax_path(cost: Matrix, steps: int) -> list[int]:
     costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
     if not len(costs):
         return cheapest_path(cost, steps)  # which refuses a single node
-    low, high = 0, len(costs) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if has_path_within(costs[middle]) else (middle + 1, high)
-    return cheapest_path(mask_costs_above(costs[low]), steps)
+    least = bisect_left(costs[:-1], True, key=has_path_within)
+    return cheapest_path(mask_costs_above(costs[least]), steps)
 
 
 class FineGridSearch:
@@ -251,11 +249,10 @@ class FineGridSearch:
         """
         check_range(n, sigma_min, sigma_max)
         if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
-            ends = (
-                f"from {self.levels[0]:g} to {self.levels[-1]:g}, not from "
+            raise ValueError(
+                f"{self.name} was searched from {self.levels[0]:g} to {self.levels[-1]:g}, not from "
                 f"{sigma_max:g} to {sigma_min:g}"
             )
-            raise ValueError(f"{self.name} was searched {ends}")
         end = (0.0,) if to_zero else ()
         jumps = n - len(end)
         if jumps > self.max_steps:
