@@ -217,13 +217,13 @@ def _other_budgets(pairs: Pairs, first: Budget) -> str:
     others = [pair for pair in compared if pair[0] is not first]
     equal = [pair for pair in pairs if is_same_configuration(pair[1].choice, pair[0].default)]
 
-    def shown(some: Pairs, kind: Verdict) -> str:
+    def budgets_with(kind: Verdict, some: Pairs) -> str:
         return _budgets_where(some, lambda budget, best: _shows_verdict(best, budget, kind))
 
     parts = {
-        "The recommendation is also closer": shown(others, "closer"),
-        "It is farther than what you use now": shown(compared, "farther"),
-        "No difference from what you use now was shown": shown(compared, "open"),
+        "The recommendation is also closer": budgets_with("closer", others),
+        "It is farther than what you use now": budgets_with("farther", compared),
+        "No difference from what you use now was shown": budgets_with("open", compared),
         "It is the same as what you use now": _budgets_where(
             equal, lambda *_: len(equal) < len(pairs)
         ),
