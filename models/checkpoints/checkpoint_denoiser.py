@@ -8,6 +8,8 @@ import math
 import shlex
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from ..decoding import Decoder
 from ..denoiser import OwnSampling, highest_finite_level
 from ..label_draws import labels_for
 from ..process import VE
-from .families import family
 from .opening import error_in_words
 from .specification import USER, Specification, process_of
 
@@ -33,7 +34,7 @@ class Checkpoint(NativeDenoiser):
         name: name of the model in tables.
         content: hexadecimal hash of the checkpoint's files; its first 16 digits become a part of the identity.
         decoder: decoder that makes images of samples; None if the samples themselves are scored.
-        scheduler: True if the module of the family has functions about the checkpoint's scheduler.
+        scheduler: module of :mod:`.families` that has functions about the checkpoint's scheduler; None without one.
 
     Raises:
         ValueError: a question is open, a value of the specification is invalid, or the network needs labels but
@@ -47,7 +48,7 @@ class Checkpoint(NativeDenoiser):
         name: str,
         content: str,
         decoder: Decoder | None = None,
-        scheduler: bool = False,
+        scheduler: ModuleType | None = None,
     ) -> None:
         if problem := _why_unusable(spec := with_range_of_process(spec)):
             raise ValueError(f"{name}: {problem}")
@@ -79,7 +80,7 @@ class Checkpoint(NativeDenoiser):
             null_label=spec.null_label,
         )
         self.spec, self.decoder = spec, decoder
-        self._scheduler = scheduler
+        self._scheduler = scheduler and scheduler.__name__  # a module cannot be pickled or copied
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """Return the steps of the checkpoint's scheduler, as :meth:`Denoiser.own_sampling` does."""
@@ -104,10 +105,10 @@ class Checkpoint(NativeDenoiser):
 
     def _ask_scheduler(self, function: str, *arguments: Any) -> Any:
         """Return the result of the family's ``function`` about the scheduler; None without one."""
-        if not self._scheduler:
+        if self._scheduler is None:
             return None
         try:
-            return getattr(family(self.spec.family), function)(self.spec, *arguments)
+            return getattr(import_module(self._scheduler), function)(self.spec, *arguments)
         except (TypeError, LookupError, ArithmeticError) as error:
             problem = f"{self.name}: its scheduler has an invalid setting ({error_in_words(error)})"
             raise ValueError(f"{problem}; compare its file with the source's") from error

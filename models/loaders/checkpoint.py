@@ -12,7 +12,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl
 
 import safetensors.torch
@@ -208,15 +209,17 @@ def build_model(spec: Specification, opened: OpenedCheckpoint) -> Checkpoint:
         CheckpointError: the weights do not fit the network, or the decoder cannot be read.
         ValueError: ``spec`` leaves a setting open, or one of its values is invalid.
     """
+    of = family(spec.family)
     # the shape of images follows from that of samples; without it, Checkpoint refuses the model
     decoder = decoder_of(spec, opened) if spec.event else None
-    network = _read_or_refuse(opened, lambda: family(spec.family).network(spec, opened))
+    network = _read_or_refuse(opened, lambda: of.network(spec, opened))
     name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    return Checkpoint(spec, network, name, content, decoder, scheduler=bool(spec.preset))
+    scheduler = cast(ModuleType, of) if spec.preset else None
+    return Checkpoint(spec, network, name, content, decoder, scheduler)
 
 
 def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:

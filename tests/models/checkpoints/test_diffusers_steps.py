@@ -29,6 +29,7 @@ from samplerbench.benchmarks.planning.planner import pipeline_evaluations_by_ste
 from samplerbench.models.checkpoints.checkpoint_denoiser import Checkpoint, fields_affecting_output
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
 from samplerbench.models.checkpoints.diffusers.steps import native_levels, own_shift, steps_of
+from samplerbench.models.checkpoints.families import diffusers
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.samplers import make
 
@@ -117,7 +118,7 @@ def test_native_levels__schedulers_without_a_table(tmp_path):
     spec = spec_of(pipeline(tmp_path / "ve", said))
     with pytest.raises(ValueError, match="ScoreSdeVeScheduler: its levels are not known here"):
         native_levels(spec, 3)
-    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "ve", "0", scheduler=True)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "ve", "0", None, diffusers)
     assert model.native_levels(3) == pytest.approx([50.0, 0.5**0.5, 0.01])
     maps = spec_of(pipeline(tmp_path / "cm", {"_class_name": "CMStochasticIterativeScheduler"}))
     assert native_levels(maps, 2) == pytest.approx([80.0, 0.002])
@@ -125,7 +126,7 @@ def test_native_levels__schedulers_without_a_table(tmp_path):
 
 def test_checkpoint__an_invalid_setting_of_the_scheduler_is_one_sentence(tmp_path):
     spec = spec_of(pipeline(tmp_path, DDIM | {"steps_offset": None}))
-    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0", scheduler=True)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0", None, diffusers)
     assert model.native_levels(4) is not None  # those of the process
     with pytest.raises(ValueError, match="m: its scheduler has an invalid setting"):
         model.own_sampling(4)
@@ -291,7 +292,7 @@ def test_levels_are_plain_numbers(tmp_path):
 def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(tmp_path):
     said = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 6.0}
     spec = spec_of(pipeline(tmp_path, said))
-    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "flow", "0", scheduler=True)
+    model = Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "flow", "0", None, diffusers)
     request = AdviceRequest("flow", model, "cpu", 0, "pixels", ("dpmpp_2m",))
     own = "the checkpoint's own scheduler, FlowMatchEulerDiscreteScheduler, shifted"
     assert request.current_configuration.words == own
@@ -304,7 +305,7 @@ def test_advice_request__what_you_use_now_and_a_candidate_have_the_models_shift(
 
 def test_checkpoint__with_a_scheduler_it_can_be_copied_and_pickled(tmp_path):
     spec = spec_of(pipeline(tmp_path / "ddim", DDIM))
-    model = Checkpoint(spec, math.hypot, "model", "0", scheduler=True)
+    model = Checkpoint(spec, math.hypot, "model", "0", scheduler=diffusers)
     levels = model.native_levels(4)
     assert levels == native_levels(spec, 4)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
