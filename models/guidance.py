@@ -52,24 +52,13 @@ class _Guided(AlteringWrapper):
         """Return the guided image; outside the interval, the inner model's image."""
         return self.denoise_both(x, sigma, labels)[0]
 
-    def _set_formula(
+    def _set_options(
         self,
-        inner: Denoiser,
         scale: float | GuidanceFormula,
         channels: int | None,
         interval: Interval | None,
     ) -> str:
-        """Check and set the options of guidance; return their text, ``guidance=2,0.2<sigma<=5``."""
-        if channels is not None and not 0 < channels <= inner.event[0]:
-            raise ValueError(
-                f"model {inner.name} has {inner.event[0]} channels, so {channels} of them cannot be "
-                f"guided; give 1 to {inner.event[0]}"
-            )
-        if interval is not None and not 0 <= interval[0] < interval[1]:
-            raise ValueError(
-                "guidance needs an interval of levels (low, high) with 0 <= low < high, got "
-                f"{interval}"
-            )
+        """Set the options of guidance, and return their text, ``guidance=2,0.2<sigma<=5``."""
         self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
         self.channels, self.interval = channels, interval
         words = self.formula.text
@@ -78,6 +67,18 @@ class _Guided(AlteringWrapper):
         return (
             words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
         )
+
+    def _check_options(self) -> None:
+        channels, most, levels = self.channels, self.event[0], self.interval
+        if channels is not None and not 0 < channels <= most:
+            raise ValueError(
+                f"model {self.inner.name} has {most} channels, so {channels} of them cannot be "
+                f"guided; give 1 to {most}"
+            )
+        if levels is not None and not 0 <= levels[0] < levels[1]:
+            raise ValueError(
+                f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {levels}"
+            )
 
     def _is_guided(self, sigma: float) -> bool:
         return self.interval is None or self.interval[0] < sigma <= self.interval[1]
@@ -175,7 +176,8 @@ class ClassifierFree(_LabelGuidance):
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        super().__init__(inner, self._set_formula(inner, scale, channels, interval))
+        super().__init__(inner, self._set_options(scale, channels, interval))
+        self._check_options()
         self.passes = 2 * inner.passes
         self.infinite = inner.infinite and self.formula.allows_infinite_level
 
@@ -240,8 +242,9 @@ class Autoguided(_Guided):
                 f"the guide {guide.name} knows levels up to {guide.sigma_max:.15g}, and would be called at {top:g}; "
                 f"give guidance_interval=[0,{guide.sigma_max:.15g}]"
             )
-        words = self._set_formula(inner, scale, channels, interval)
+        words = self._set_options(scale, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")
+        self._check_options()
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
         both = guide.infinite or not self._is_guided(math.inf)

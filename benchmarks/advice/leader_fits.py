@@ -275,7 +275,8 @@ def _fit_targets(
 
 
 def _starting_grids(run: AdviceRun, target: FitTarget) -> tuple[Grid, ...]:
-    """Return the entries' grids, and longer ones without their lowest level; () for no choice."""
+    """Return grids to fit from: the entries' own, and some one step longer; () for the cell's."""
+    # the longer ones are without their lowest positive level
     if target.kind == "coefficients" or target.entry.cell.sampler.own_grid:
         return ()
     starts: list[Grid] = []

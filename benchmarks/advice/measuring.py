@@ -193,7 +193,8 @@ class ConvergedEndpoints:
     ) -> dict[int, NDArray]:
         """Return stored or new endpoints, or with ``space`` their features, by first latent.
 
-        With 0 ``steps``, new ones are left out if the model does not know its endpoints.
+        New ones are stored under ``name`` and the first latent. With 0 ``steps``, they are left out
+        if the model does not know its endpoints.
         """
         stored = {first: self.store.get_array(f"{name} {first}") for first, _ in pieces}
         found = {first: x for first, x in stored.items() if x is not None}

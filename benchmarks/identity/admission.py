@@ -171,7 +171,8 @@ class Admission:
     ) -> str:
         """Describe the changes from ``was`` to ``now``; "" for none.
 
-        Files in ``folder`` that were opened after the fingerprint ``digest`` had been taken count too.
+        If they agree, these are changes of files in ``folder`` that were opened after the fingerprint
+        with this ``digest`` had been taken.
         """
         return _describe_difference(was, now) or change_in_words(
             folder, self.run.late_file_hashes(digest)

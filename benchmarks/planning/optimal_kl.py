@@ -100,7 +100,8 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
             # only the step from the end leads to sigma_min, and it costs nothing
             cost = np.pad(cost, ((0, 1), (0, 1)), constant_values=np.inf)
             cost[-2, -1] = 0.0
-        levels, evaluations = (*levels, *below), stored["evaluations"]
-        return CheapestPathSearch(levels, cost, 1.0, evaluations, "optimal_kl", "fine_steps")
+        return CheapestPathSearch(
+            (*levels, *below), cost, 1.0, stored["evaluations"], "optimal_kl", "fine_steps"
+        )
 
     return search

@@ -108,12 +108,13 @@ def plan_cells_of_record(
     """
     try:
         name, start, budget = str(record["model"]), record["start"], record.get("budget")
-        axes: dict[str, Any] = {
+        steps = record.get("steps") or 1
+        axes: dict[str, Any] = {  # None leaves a key of the suite unchanged
             "models": [name],
             "samplers": ({"name": record["sampler"], **json.loads(str(record["params"]))},),
             "schedules": suite.schedules if record["schedule"] == "own" else (record["schedule"],),
             "nfe": (budget,) if budget else None,
-            "steps": None if budget else (record.get("steps") or 1,),
+            "steps": None if budget else (steps,),
             "start": (start,),
             "sigma_start": record.get("sigma_start") if start == "gaussian" else None,
             "end": (record["end"],),

@@ -261,7 +261,6 @@ def levels_of_schedule(
     spec = default_schedule(model, solver) if schedule is None else schedule
     chosen = make_schedule(spec).for_model(model).for_sampler(solver)
     grid = chosen(_check_step_count(steps), model.sigma_min, model.sigma_max)
-    warning = warning_if_noise_hides_data(grid, model, chosen.label)
-    if warning and not solver.own_grid:
+    if not solver.own_grid and (warning := warning_if_noise_hides_data(grid, model, chosen.label)):
         log.warning("%s", warning)
     return grid.sigma, sampler and chosen.sampler_at(sampler, steps)

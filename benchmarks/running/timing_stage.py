@@ -114,7 +114,7 @@ class TimesTask:
 
 
 class TimedHere(InProcess):
-    """Executor in this process that raises a task's own exceptions, not a :class:`.Failure`."""
+    """Executor in this process that raises a task's own exceptions, and restores no defaults."""
 
     wraps_errors = False
 
@@ -212,8 +212,9 @@ def _time_at_size(
             setup.directory.delete(cell.key, SWEEP)
 
     def write(key: str, record: Record) -> None:
-        if stamp := stamps.pop(key, None):
-            setup.directory.write(key, timing_file(size, options), {**stamp, **record})
+        if key in stamps:
+            setup.directory.write(key, timing_file(size, options), {**stamps[key], **record})
+            del stamps[key]  # after the write, which may fail
 
     def receive(news: str | tuple[str, Record]) -> None:
         if isinstance(news, str):

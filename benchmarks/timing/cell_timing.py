@@ -63,7 +63,7 @@ class CellTiming:
         """Visits without doubts, and with a GPU clock, if known, within 2.5 % of the median."""
         fine = [(v, v.block.state and v.block.state.sm_clock) for v in self.visits if not v.doubts]
         clocks = [clock for _, clock in fine if clock]
-        usual = median(clocks) if clocks else 0.0
+        usual = median(clocks or [1.0])
         return [v for v, clock in fine if not clock or abs(clock / usual - 1) <= STEADY / 2]
 
     @property

@@ -69,6 +69,7 @@ def make_frequency_reader(gpu: Gpu | None) -> SmClock | None:
 
 
 def _clock_of_counters() -> SmClock:
+    """Return a reader of the mean frequency of multiprocessor 0 since ``start``."""
     read = import_module(f"{__package__}.sm_counters").read_counters
     before, after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
 

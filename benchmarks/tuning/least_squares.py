@@ -226,7 +226,10 @@ def _step(squares: Floats, pulls: Floats, grams: Floats, damping: float, power: 
 def _linearise(
     run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]
 ) -> tuple[Floats, Floats, Floats]:
-    """Return squares ``(n,)``, half their slopes ``(n, p)`` and curvatures ``(n, p, p)`` at ``z``."""
+    """Return squared distances ``(n,)``, half their slopes ``(n, p)``, and half their curvatures.
+
+    These are at ``z`` ``(p,)``, of the n latents with finite samples. Curvatures are ``(n, p, p)``.
+    """
     parts_of_model = []
     for part in parts:
         differences = run(z, part)

@@ -141,6 +141,12 @@ class NetworkMap(NetworkDenoiser):
         about = card.architecture
         return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
 
+    @cached_property
+    def _reference(self) -> Reference | None:
+        # cards that name no reference are of maps that were distilled before cards had to
+        of_teacher = {"card": self.card.training["teacher"]}
+        return card_reference(replace(self.card, reference=self.card.reference or of_teacher))
+
     def moments(self) -> Moments | None:
         """Return class means and covariance from the teacher's card; None if it has none."""
         return card_moments(load_card(self.card.training["teacher"]))
@@ -210,13 +216,13 @@ NETWORKS: dict[str, type[NetworkDenoiser | NetworkFlow]] = {
     "fashion": NetworkDenoiser,  # Fashion-MNIST, 28 × 28, ten classes
     "digits": NetworkDenoiser,  # scikit-learn's digits, 8 × 8, ten classes
     "emoji": NetworkDenoiser,  # emoji of a font, RGB, 32 × 32, nine classes
-    "emoji-flow": NetworkFlow,
+    "emoji-flow": NetworkFlow,  # a rectified flow of the same data
     "fashion-map": NetworkMap,  # for one to four jumps, distilled from ``fashion``
     "fashion-latent": LatentNetwork,  # Fashion-MNIST in latents of 4 × 8 × 8
 }
 """Class of each shipped network, by the name of its card."""
 
 
-def load_network(name: str) -> NetworkDenoiser | NetworkFlow:
+def load_network(name: str, /) -> NetworkDenoiser | NetworkFlow:
     """Return the shipped network called ``name``, one of :data:`NETWORKS`."""
     return NETWORKS[name](load_card(name))

@@ -186,7 +186,10 @@ def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
 def _with_average(
     sets: Sets, average: Sequence[Tensor], opened: OpenedCheckpoint
 ) -> dict[str, Tensor]:
-    """Return the set of weights that ``average`` fits, with the averaged tensors in their place."""
+    """Return the set of weights that ``average`` fits, with the averaged tensors in their place.
+
+    A fit must be unique, and cover every ``weight`` and ``bias``; else a CheckpointError is raised.
+    """
     # matched by shape from both ends; a match is unique if the two are the same
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}

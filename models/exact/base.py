@@ -139,7 +139,9 @@ class ExactModel(Denoiser):
         """Return ``n`` exact samples of the data, ``(n, *event)`` float64, by ``seed`` >= 0."""
         return self._draw_events(n, np.random.default_rng((seed, 0)))
 
-    data = sample
+    def data(self, n: int, seed: int) -> Tensor:
+        """Return ``n`` exact samples by ``seed``; the same as :meth:`sample`."""
+        return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
         """Return ``n`` fixed exact samples ``(n, *event)``, which :meth:`sample` never draws."""

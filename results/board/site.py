@@ -117,11 +117,12 @@ def _answer_of(board: Board, track: Track) -> dict[str, Any]:
     found = board.track_scores(track, "early")
     names = {entry.stem: entry.submission.solver.name for entry in board.entries}
     order = sorted(found, key=lambda stem: -found[stem].area)
+    second = order[min(1, len(order) - 1)]
     first, ends = found[order[0]], found[order[0]].interval
     return {
         "solvers": [(stem, names[stem], found[stem].area) for stem in order[:2]],
         "ends": None if math.isnan(ends.low) else (ends.low, ends.high),
-        "chance": first.chance_behind(found[order[:2][-1]]),
+        "chance": first.chance_behind(found[second]),
         "level": list(ranks(found).values()).count(1) - 1,
     }
 

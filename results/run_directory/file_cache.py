@@ -67,8 +67,8 @@ class RunFileCache:
             NewerError: a newer version of this package wrote the file.
         """
         opened = self._cache.get(place)
-        is_usable = opened and (opened.fault is None or isinstance(opened.fault, UnsealedError))
-        if opened is None or (is_usable and opened.value is None):  # arrays are not cached
+        is_sound = opened and isinstance(opened.fault, UnsealedError | None)
+        if opened is None or (is_sound and opened.value is None):  # arrays are not cached
             opened = open_sealed(self._folder / place, place)
             self._remember(place, opened)
         if not (isinstance(opened.fault, UnsealedError) and self.predates_checksums):

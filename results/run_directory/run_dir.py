@@ -241,11 +241,11 @@ class RunDir(RunReader):
     def set_aside(self, cell: str, why: str) -> None:
         """Move all files of a cell to ``set-aside/``, and write the reason ``why`` there."""
         home = self.part_path(cell, CELL).parent
-        home.mkdir(parents=True, exist_ok=True)
         for path in (self.pictures_path(cell), self.trajectories_path(cell)):
             if path.exists():
                 self._prepare_change(path.relative_to(self.path).as_posix())
-                path.replace(home / f"kept-{path.name}")
+                home.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, home / f"kept-{path.name}")  # perhaps to another disk
         write_json(home / WHY, {"why": why})
         self._move(home, self.path / ASIDE / cell)
 

@@ -288,9 +288,14 @@ def test_comfyui_node__remarks_and_refusals_of_the_export():
         export_folder("comfyui", make("euler"), GRID, make_model("gmm-2d"), "out")
 
 
-def test_comfyui_node__churn_above_the_highest_level_is_refused():
+def test_comfyui_node__a_remark_names_models_that_end_below_a_churned_level():
     grid, model = karras(4, 0.02, 20.0), network("edm")
-    assert export("comfyui-node", make("euler_churn(s_max=10.0)"), grid, model, "m").code
+    told = "it evaluates at levels up to"
+    assert told not in export("comfyui-node", make("euler_churn"), GRID, model, "m").remark
     churned = make("euler_churn(churn=2.0, s_max=40.0)")
-    with pytest.raises(ValueError, match=r"above the highest of edm, 20; churn from a lower level"):
-        export("comfyui-node", churned, grid, model, "m")
+    assert f"{told} 28.28, so the node refuses edm, which ends at 20" in (
+        export("comfyui-node", churned, grid, model, "m").remark
+    )
+    flow = network("flow")
+    top = karras(4, 0.02, flow.sigma_max)
+    assert told not in export("comfyui-node", churned, top, flow, "m").remark

@@ -224,3 +224,13 @@ def test_errors_name_what_is_wrong() -> None:
         gmm_2d().denoise(torch.zeros(1, 2), 1.0, torch.tensor([1]))
     with pytest.raises(ArithmeticError, match="finite"):
         model.flow(torch.full((1, 5), math.nan), 1.0, 0.5)
+
+
+def test_exact_model__data_are_the_samples_of_a_subclass() -> None:
+    class Shifted(GaussianMixture):
+        def sample(self, n: int, seed: int) -> Tensor:
+            return super().sample(n, seed) + 7
+
+    model = gmm_2d()
+    model.__class__ = Shifted
+    assert torch.equal(model.data(3, 0), gmm_2d().sample(3, 0) + 7)

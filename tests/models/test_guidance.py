@@ -12,6 +12,7 @@ import torch
 from samplerbench.models.denoiser import Denoiser, Wrapper
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.models.exact.problems import gaussian
 from samplerbench.models.guidance import (
     AlteringWrapper,
     ClassifierFree,
@@ -235,3 +236,9 @@ def test_labels_follow_their_weights_and_nothing_but_seed_and_id() -> None:
         assert agreement == pytest.approx(0.25**2 + 0.75**2, abs=0.02)  # independent draws
     shifted = (labels[1:] == labels[:-1]).double().mean().item()
     assert shifted == pytest.approx(0.25**2 + 0.75**2, abs=0.02)
+
+
+@pytest.mark.parametrize("options", [{"channels": 99}, {"interval": (5.0, 1.0)}])
+def test_classifier_free__without_classes_that_is_said_first(options):
+    with pytest.raises(ValueError, match="has no classes"):
+        ClassifierFree(gaussian(), 2.0, **options)

@@ -63,12 +63,6 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         return sigma * scale(sigma)
 
     steps = tabulate_steps(sampler, grid)
-    highest = max(row.sigma for row in steps.rows)
-    if highest > 1.01 * model.sigma_max:  # the node refuses such a table
-        raise ValueError(
-            f"{label_of(sampler)} evaluates up to noise level {highest:.4g}, above the highest of {model.name}, "
-            f"{model.sigma_max:.4g}; churn from a lower level, such as s_max={model.sigma_max / 2:.3g}"
-        )
     first = scale(steps.rows[0].sigma)
     content = describe_origin(sampler, model) | {
         "equal": node.inputs.get("sampler_name", node.name) if node else "",
@@ -84,6 +78,11 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         f"save these lines as {_file_name(sampler, grid, model)} beside the node, which "
         "samplerbench export --to comfyui-node --out FOLDER writes"
     ]
+    highest, top = (level(max(row.sigma for row in steps.rows)), level(model.sigma_max))
+    if highest > 1.01 * top:
+        remarks.append(
+            f"it evaluates at levels up to {highest:.4g}, so the node refuses {model.name}, which ends at {top:.4g}"
+        )
     if sampler.stochastic:
         remarks.append(OWN_DRAWS)
     if not grid.to_zero:

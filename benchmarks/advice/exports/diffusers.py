@@ -231,7 +231,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: fl
         "    if self.step_index == len(TIMESTEPS):",
         f"        x = x * {1 / end!r}  # the end, in the units of the data",
     ]
-    # some pipelines pass a generator to any scheduler
+    # also without a factor: some pipelines pass a generator to any scheduler
     if end != 1 or output != "model_output" or not scheduler.generator:
         body += ["", _STEP, step, *(scaled if end != 1 else []), _RETURN]
     words = "The scheduler on the levels above, whatever a pipeline asks for."

@@ -101,7 +101,8 @@ class Pool(Executor):
             remaining = len(tasks)
             while remaining:
                 kind, number, value = messages.get()
-                remaining -= kind != "progress"
+                if kind != "progress":
+                    remaining -= 1
                 if kind == "progress":
                     tell(number, value)
                 elif kind == "error":
