@@ -289,13 +289,15 @@ def test_comfyui_node__remarks_and_refusals_of_the_export():
 
 
 def test_comfyui_node__a_remark_names_models_that_end_below_a_churned_level():
-    grid, model = karras(4, 0.02, 20.0), network("edm")
-    told = "it evaluates at levels up to"
-    assert told not in export("comfyui-node", make("euler_churn"), GRID, model, "m").remark
-    churned = make("euler_churn(churn=2.0, s_max=40.0)")
-    assert f"{told} 28.28, so the node refuses edm, which ends at 20" in (
+    words, model = "it evaluates at levels up to", network("edm")
+    grid, churned = karras(4, 0.02, 20.0), make("euler_churn(churn=2.0, s_max=1e9)")
+    assert words not in export("comfyui-node", make("heun"), grid, model, "m").remark
+    assert f"{words} 28.28, so the node refuses edm, which ends at 20" in (
         export("comfyui-node", churned, grid, model, "m").remark
     )
+    # levels of a flow are times, which end at 1: a table churned at the top is no higher
     flow = network("flow")
-    top = karras(4, 0.02, flow.sigma_max)
-    assert told not in export("comfyui-node", churned, top, flow, "m").remark
+    grid = karras(4, 0.02, flow.sigma_max)
+    made = export("comfyui-node", churned, grid, flow, "m")
+    assert json.loads(made.code)["rows"][0][0] > flow.sigma_max / (1 + flow.sigma_max)
+    assert words not in made.remark

@@ -78,7 +78,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         f"save these lines as {_file_name(sampler, grid, model)} beside the node, which "
         "samplerbench export --to comfyui-node --out FOLDER writes"
     ]
-    highest, top = (level(max(row.sigma for row in steps.rows)), level(model.sigma_max))
+    highest, top = level(max(row.sigma for row in steps.rows)), level(model.sigma_max)
     if highest > 1.01 * top:
         remarks.append(
             f"it evaluates at levels up to {highest:.4g}, so the node refuses {model.name}, which ends at {top:.4g}"
