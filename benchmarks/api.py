@@ -343,13 +343,13 @@ def tune(
     """
     from .tuning.tuning import ModelTuning, targets_of, tune_targets
 
-    where = resolve_device_argument(device)
-    subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
     solvers = [make_sampler(sampler) for sampler in as_sampler_list(samplers)]
     if not solvers:
         raise ValueError("there is no sampler to tune; give at least one, such as ['heun']")
+    where = resolve_device_argument(device)
+    subject = load_denoiser(model_spec(model), where)
     targets = targets_of(solvers, subject.model, steps, nfe, what, also)
     elsewhere = holdout_model or next(name for name in HOLDOUTS if name != subject.name)
     other = load_denoiser(model_spec(elsewhere), where)

@@ -140,7 +140,7 @@ def add_guidance(
     """
     if guidance is None:
         others = (guide, guidance_channels, guidance_interval, guidance_formula, guidance_rescale)
-        if any(option is not None for option in others):
+        if guidance_is != "w" or any(option is not None for option in others):
             raise ValueError("guidance without a scale; give one, such as guidance=2")
         return model
     is_number = isinstance(guidance, int | float) and not isinstance(guidance, bool)

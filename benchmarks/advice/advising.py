@@ -154,14 +154,14 @@ def advise(
 def _measure_rates(
     request: AdviceRequest, executor: Executor, world: WorkerContext
 ) -> tuple[float, float]:
-    """Return evaluations a second: of all workers at batch size RATED, of one at batch size 1."""
-    task = request.task(measure_speeds, (1, RATED))
-    rates = []
+    """Return evaluations a second: of all workers together at batch size RATED, of one alone at 1."""
+    (alone,) = executor.run(request.task(measure_speeds, (1,)), world)
+    task, together = request.task(measure_speeds, (RATED,)), 0.0
     for _, outcome in executor.map([task] * executor.size, world):
         if isinstance(outcome, Failure):
             raise outcome
-        rates.append(outcome)
-    return sum(pair[1] for pair in rates), rates[0][0]
+        together += outcome[0]
+    return together, alone
 
 
 def _budgets_of(

@@ -178,7 +178,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
         plots=[_draw_plot(series, "double"), _draw_plot(series, "single")] if drawn else [],
         plot_words=_describe_plot(series),
         libraries=_best_by_library(advice),
-        open=_open_questions(advice),
+        open=advice.undecided,
         facts=_facts_of_answer(advice),
         provenance=_flat_facts(advice.provenance),
         colours=Markup(" ".join(colours)),
@@ -310,11 +310,3 @@ def _best_by_library(
         for name, best in budget.best.items():
             pairs.setdefault(name, []).append((table_row(budget, name), best))
     return [(name, title(name), some) for name, some in pairs.items() if some]
-
-
-def _open_questions(advice: Advice) -> list[str]:
-    return [*advice.undecided] + [
-        f"With {number_with_noun(budget.nfe, 'evaluation')}: {budget.undecided}"
-        for budget in advice.budgets
-        if budget.undecided and not any(budget.undecided in other for other in advice.undecided)
-    ]

@@ -68,7 +68,8 @@ class Clock:
     def raise_when_over(self, share: float) -> Iterator[None]:
         """Interrupt the block with :class:`OutOfTime` once a share of the time limit is over.
 
-        Only the main thread can be interrupted. In other threads the block runs to its end. Blocks can be nested.
+        Only the main thread can be interrupted. In other threads the block runs to its end. In a nested
+        block, only the inner limit holds.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -82,11 +83,13 @@ class Clock:
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
-            if outer:
-                left = begun + outer - time.monotonic()
-                signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            finally:  # the alarm may ring until then
+                signal.signal(signal.SIGALRM, before)
+                if outer:
+                    left = begun + outer - time.monotonic()
+                    signal.setitimer(signal.ITIMER_REAL, max(left, 1e-3))
 
 
 GENEROUS, SHORTEST = 20.0, 60.0

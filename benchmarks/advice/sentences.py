@@ -69,7 +69,6 @@ def conclusions(
         _by_mean_square(pairs),
         _what_library_lacks(pairs, reader),
         _where_more_evaluations_buy_nothing(pairs, span),
-        _ties(pairs),
         _in_distribution(pairs),
     ]
     return tuple(filter(None, texts))
@@ -159,12 +158,8 @@ def _range(numbers: Collection[int]) -> str:
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
     """Return (M, N) of largest N / M where M evaluations of ours beat N of the default, or None."""
-    savings = [
-        (-many / few, ratio.high, few, many)
-        for (few, many), ratio in halves.items()
-        if verdict(ratio) == "closer"
-    ]
-    return min(savings)[2:] if savings else None
+    closer = [pair for pair, ratio in halves.items() if verdict(ratio) == "closer"]
+    return min(closer, key=lambda pair: (-pair[1] / pair[0], halves[pair].high, pair), default=None)
 
 
 def _same_error_with_fewer_evaluations(halves: SavingRatios) -> str:
@@ -276,10 +271,11 @@ def _what_library_lacks(pairs: Pairs, library: str) -> str:
     budget, ratio = max(losses, key=lambda pair: (pair[1].low, pair[0].nfe))
     leader, by_node = budget.best["python"].choice, budget.best.get("comfyui-node")
     node = library == "comfyui" and by_node and is_same_configuration(by_node.choice, leader)
-    return (
+    text = (
         f"The best configuration tried with {evaluations_in_words(budget.nfe)}, {name_in_sentence(leader)}, is not in "
         f"{title(library)}. The best that {title(library)} has is {times_in_words(ratio, 'farther')}."
-    ) + " The node SamplerTable runs the best one (--for comfyui-node)." * bool(node)
+    )
+    return f"{text} The node SamplerTable runs the best one (--for comfyui-node)." if node else text
 
 
 def _where_more_evaluations_buy_nothing(pairs: Pairs, span: float | None) -> str:
@@ -311,17 +307,6 @@ def _from_which_budget_on(pairs: Pairs, holds: Callable[[Recommendation], bool])
         return ""
     at = evaluations_in_words(pairs[place][0].nfe)
     return f"From {at} on" if place < len(pairs) - 1 else f"With {at}"
-
-
-def _ties(pairs: Pairs) -> str:
-    tied = {budget.nfe: len(best.tied) for budget, best in pairs if best.tied}
-    if not tied:
-        return ""
-    others = "other configuration" if max(tied.values()) == 1 else "other configurations"
-    return (
-        f"With {evaluations_in_words(*tied)}, the race showed no difference between the recommendation and "
-        f"{_range(tied.values())} {others}. The table has the names."
-    )
 
 
 def _in_distribution(pairs: Pairs) -> str:

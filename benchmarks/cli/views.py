@@ -210,6 +210,9 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
 
     whole = dominated_from(table)
     parts = error_decomposition(table, about.get("start_errors"))
+    if parts.empty:
+        say("No row is finished.")
+        return
     for _, lines in parts.groupby(["model", "estimator"], sort=False, dropna=False):
         rows = rows_as_dicts(lines)
         model, estimator = rows[0]["model"], rows[0]["estimator"]

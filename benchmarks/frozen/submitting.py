@@ -90,7 +90,8 @@ def submit(
             a submission's own; for other solvers "self-tuning" if they searched, else "plain".
         part: part of the suite (:func:`.instances.draw_part`).
         beacon: value from which the part is drawn; "" for the part "public".
-        out: file to write; None for ``NAME.json`` in the working folder, by the solver's name.
+        out: file to write, ``*.json``; None for ``NAME.json`` in the working folder, by the solver's
+            name.
         networks: False to leave out networks, which take most of the time.
         claims: statements of the author (:class:`samplerbench.results.board.submission.Claims`).
         progress: called with each stage, in words.
@@ -115,6 +116,8 @@ def submit(
         progress(f"{check_frozen()}, part {part}")
         words = re.findall(r"[A-Za-z0-9_.]+", subject.solver.name)
         target = Path(out or f"{'-'.join(words)}.json")
+        if target.suffix != ".json":
+            raise ValueError(f"a board reads submissions named *.json; --out is {target}")
         first = Submission(
             suite=VERSION,
             digest=digest(),

@@ -166,20 +166,6 @@ def test_an_error_below_half_a_level_is_one_whose_interval_is():
     assert not any("8-bit" in one for one in said(converging(8, None, small)))
 
 
-def test_ties_are_counted():
-    few, many = (simple(n, (0.5, 0.4, 0.6), tied=of) for n, of in ((5, "a"), (8, "ab" * 20)))
-    for budgets, at, number in (
-        ((few, many), "5 and 8", "1 to 40 other configurations"),
-        ((many,), "8", "40 other configurations"),
-        ((few,), "5", "1 other configuration."),
-    ):
-        found = [
-            one for one in said(*budgets) if one.startswith(f"With {at} evaluations, the race")
-        ]
-        assert len(found) == 1
-        assert number in found[0]
-
-
 def test_a_library_that_has_nothing_is_told_what_is_best():
     known = best(
         choice("auto", "", 8, (0.01, 0.009, 0.011)), "python", (0.1, 0.09, 0.11), (1, 1, 1)

@@ -10,7 +10,6 @@ import torch
 from networks import network
 
 from samplerbench.benchmarks.advice.exports import comfyui, export, missing
-from samplerbench.benchmarks.advice.exports.diffusers import scaled_scheduler
 from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
     own_scheduler,
     pipeline_units_of,
@@ -48,8 +47,6 @@ def of_diffusers(spec: str, kind: str) -> str:
     sampler = make(spec)
     for where, grid in GRIDS.items():
         of = pipeline_units_of(MODELS[kind])
-        if (scaled := scaled_scheduler(sampler, grid, of)) is not None:
-            return f"{scaled.name.removesuffix('Scheduler')}{where}"
         if (found := own_scheduler(sampler, grid, of.kind)) is not None:
             keys = ("algorithm_type", "solver_order", "solver_type")
             said = [str(found.settings[key]) for key in keys if key in found.settings]

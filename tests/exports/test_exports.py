@@ -282,6 +282,22 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.usefixtures("stand_in")
+@each("half", ["first", "second"])
+def test_export__steps_of_numbers_take_the_half_that_is_the_prediction(half):
+    inner, sampler = network("eps"), make("ipndm")
+
+    def net(x, t, labels=None):
+        halves = [inner.network(x, t, labels), 0 * x]
+        return torch.cat(halves if half == "first" else halves[::-1], 1)
+
+    model = NativeDenoiser(
+        net, inner.process, "eps", name="two", event=(2,), identity="two", times=inner.times,
+        half=half, network_dtype=torch.float64,
+    )  # fmt: skip
+    check_wrapped(export("diffusers", sampler, GRID, model, "two").code, model, sampler, net)
+
+
+@pytest.mark.usefixtures("stand_in")
 @each("kind", ["eps", "v", "x0", "flow", "edm"])
 @each("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
 @each("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])

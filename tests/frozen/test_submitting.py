@@ -168,6 +168,13 @@ def test_submit__another_file_in_the_place_of_the_result_is_not_overwritten(tmp_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_problem")
+def test_submit__a_name_that_no_board_reads_is_refused_before_anything_is_measured(tmp_path):
+    with pytest.raises(ValueError, match=r"named \*\.json"):
+        run("euler", tmp_path / "a.npz")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.slow
 def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)
     made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras")

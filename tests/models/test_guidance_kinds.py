@@ -244,6 +244,7 @@ def test_autoguided__refuses_a_map_as_guide_and_a_guide_that_ends_below_the_guid
     ("options", "said"),
     [
         ({"guide": "digits"}, "guidance without a scale"),
+        ({"guidance_is": "w-1"}, "guidance without a scale"),
         ({"guidance": True}, "guidance is a number"),
         ({"guidance": math.nan}, "guidance is a number, not nan"),
         ({"guidance": -math.inf}, "guidance is a number, not -inf"),

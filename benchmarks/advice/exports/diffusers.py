@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import pairwise
 from textwrap import indent
-from typing import Any, NamedTuple
 
 from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
@@ -23,11 +21,10 @@ from .diffusers_schedulers import (
     PipelineUnits,
     Scheduler,
     is_multistep_sde,
-    orders_of,
     own_scheduler,
     pipeline_units_of,
 )
-from .equivalents import StepTable, name_and_options, tabulate_steps, why_no_table
+from .equivalents import StepTable, tabulate_steps, why_no_table
 from .tables import Folder, NumberRow, describe_origin, json_text, read_template, rescale_rows
 
 TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
@@ -35,8 +32,6 @@ NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines that begin with noise of scale 1 at any ``init_noise_sigma``. Flow pipelines do too."""
 CLOSE = 1e-5
 """Largest difference between two scales of initial noise that does not matter."""
-_TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
-_LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 # pipelines test whether set_timesteps has these arguments
 _SET_TIMESTEPS = (
@@ -71,15 +66,13 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     start = grid.sigma[0] * coords.scale(grid.sigma[0])
     if scheduler := own_scheduler(sampler, grid, coords.kind):
         return _own_code(scheduler, grid, coords, start), _remark(sampler, coords, start)
-    if scaled := scaled_scheduler(sampler, grid, coords):
-        return _scaled_code(scaled, len(grid), coords, start), _remark(sampler, coords, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
             "leave out the option last"
         )
     _, rows, start = _table(sampler, grid, coords)
-    return _table_code(rows, start), _remark(sampler, coords, start, _NUMBERS)
+    return _table_code(rows, coords, start), _remark(sampler, coords, start, _NUMBERS)
 
 
 def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
@@ -94,6 +87,7 @@ def folder(sampler: Sampler, grid: Grid, model: Denoiser, path: str) -> Folder:
         "prediction_type": prediction,
         "sigma_data": getattr(process, "sigma_data", None),
         "times": coords.kind == "table",
+        "half": coords.model.half,
     }
     config = {
         "_class_name": "TableScheduler",
@@ -140,8 +134,7 @@ def is_written_as_numbers(sampler: Sampler, grid: Grid, model: Denoiser) -> bool
     """Return True if no scheduler of diffusers takes these steps, so lines have them as numbers."""
     if getattr(sampler, "of_checkpoint", False):
         return False
-    units = pipeline_units_of(model)
-    return not (own_scheduler(sampler, grid, units.kind) or scaled_scheduler(sampler, grid, units))
+    return own_scheduler(sampler, grid, pipeline_units_of(model).kind) is None
 
 
 def _remark(sampler: Sampler, coords: PipelineUnits, start: float, first: str = "") -> str:
@@ -214,7 +207,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: fl
     times = list_code("TIMESTEPS", map(coords.time, grid.sigma[:-1]))
     constants = [
         list_code("SIGMAS", map(coords.level, grid.sigma)),
-        f"{times}  # what the network is told",
+        f"{times}  # times for the network",
     ]
     body = [
         _SET_TIMESTEPS,
@@ -234,7 +227,7 @@ def _own_code(scheduler: Scheduler, grid: Grid, coords: PipelineUnits, start: fl
     # also without a factor: some pipelines pass a generator to any scheduler
     if end != 1 or output != "model_output" or not scheduler.generator:
         body += ["", _STEP, step, *(scaled if end != 1 else []), _RETURN]
-    words = "The scheduler on the levels above, whatever a pipeline asks for."
+    words = "The scheduler on the levels above, for any arguments of a pipeline."
     settings = _from_config_settings(scheduler, coords)
     return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, len(grid))
 
@@ -257,96 +250,14 @@ def _output_code(coords: PipelineUnits) -> str:
     return f"model_output{halves.get(coords.model.half or '', '')}"
 
 
-class ScaledScheduler(NamedTuple):
-    """Settings with which a scheduler of diffusers takes a sampler's steps on states x0 + sigma z.
-
-    Attributes:
-        name, sigmas: class of the scheduler, and the levels to put into its ``sigmas``.
-        evaluated: levels at which the network is called.
-        between: levels for ``sigmas_interpol`` of KDPM2DiscreteScheduler; empty for other schedulers.
-        orders: order of each step of LMSDiscreteScheduler; empty for other schedulers.
-    """
-
-    name: str
-    sigmas: tuple[float, ...]
-    evaluated: tuple[float, ...]
-    between: tuple[float, ...] = ()
-    orders: tuple[int, ...] = ()
-
-
-def scaled_scheduler(sampler: Sampler, grid: Grid, coords: PipelineUnits) -> ScaledScheduler | None:
-    """Return settings of a scheduler that takes a sampler's steps on a grid; None if none does."""
-    canonical, levels = name_and_options(sampler), grid.sigma
-    if canonical is None or canonical.options or coords.kind != "table":
-        return None
-    name = canonical.name
-    if name in _LMS and not {"analytic_first", "startup"} & set(canonical.ends):
-        orders = tuple(orders_of(sampler, grid))
-        if any(nxt > cur + 1 for cur, nxt in pairwise(orders)):
-            return None  # it drops the outputs that a step does not take
-        return ScaledScheduler("LMSDiscreteScheduler", levels, levels[:-1], orders=orders)
-    if name not in _TWICE or not grid.to_zero or coords.model.prediction == "x0":
-        return None
-    twice = tuple(level for level in levels[1:-1] for _ in range(2))
-    if name == "heun":
-        evaluated = (levels[0], *twice)
-        return ScaledScheduler(_TWICE[name], (*evaluated, 0.0), evaluated)
-    middles = [math.sqrt(cur * nxt) for cur, nxt in grid.intervals()]
-    pairs = tuple(level for pair in zip(levels, middles, strict=False) for level in pair)
-    between = (levels[0], *(level for level in middles for _ in range(2)), 0.0)
-    return ScaledScheduler(_TWICE[name], (levels[0], *twice, 0.0, 0.0, 0.0), pairs[:-1], between)
-
-
-def _scaled_code(
-    scheduler: ScaledScheduler, steps: int, coords: PipelineUnits, start: float
-) -> str:
-    lists: dict[str, tuple[Any, ...]] = {
-        "SIGMAS": scheduler.sigmas,
-        "BETWEEN": scheduler.between,
-        "ORDERS": scheduler.orders,
-        "TIMESTEPS": tuple(coords.time(level) for level in scheduler.evaluated),
-    }
-    output = _output_code(coords)
-    order = "order=ORDERS[self.step_index], " if scheduler.orders else ""
-    body = [
-        f"init_noise_sigma = {start!r}",
-        "",
-        _SET_TIMESTEPS,
-        f"    super().set_timesteps({steps}, device=device)",
-        "    self.sigmas = torch.tensor(SIGMAS)",
-        *(["    self.sigmas_interpol = torch.tensor(BETWEEN)"] if scheduler.between else []),
-        "    self.timesteps = torch.tensor(TIMESTEPS, device=device)  # what the network is told",
-        "    self.set_begin_index(0)",
-        "",
-        "def scale_model_input(self, sample, timestep=None):",
-        "    return sample",
-        "",
-        _STEP,
-        "    x = sample.float()  # not in half precision",
-        "    x = x / super().scale_model_input(torch.ones_like(x), timestep)",
-        f"    x = super().step({output}.float(), timestep, x, {order}return_dict=False)[0]",
-        "    if self.step_index < len(TIMESTEPS):",
-        "        x = super().scale_model_input(x, timestep)",
-        "    x = x.to(sample.dtype)",
-        _RETURN,
-    ]
-    constants = [list_code(name, values) for name, values in lists.items() if values]
-    words = "The scheduler on the levels above, with states in the network's units."
-    settings = {"prediction_type": coords.prediction_type, "use_karras_sigmas": False}
-    return _class_code(scheduler.name, "OnLevels", words, constants, body, settings, steps)
-
-
-def _table_code(rows: list[NumberRow], start: float) -> str:
+def _table_code(rows: list[NumberRow], coords: PipelineUnits, start: float) -> str:
     written = [step_code(b, repr(time), repr(a)) for time, a, b, _ in rows]
     constants = [
-        "# what the network is told; the next state, as weights of the state and of the outputs, "
-        "newest first",
+        "# time for the network; the next state, as weights of the state and of the outputs, newest first",
         "ROWS = [",
         indent("\n".join(written), "    "),
         "]",
     ]
-    formula = re.search(r"self.outputs.insert.*\n.*\n", read_template("table_scheduler.py"))
-    assert formula is not None
     body = [
         _SET_TIMESTEPS,
         "    self.timesteps = torch.tensor([row[0] for row in ROWS], device=device)",
@@ -355,11 +266,12 @@ def _table_code(rows: list[NumberRow], start: float) -> str:
         "",
         _STEP,
         "    _, a, b = ROWS[len(self.outputs)]",
-        *(f"    {line.strip()}" for line in formula[0].splitlines()),
+        f"    self.outputs.insert(0, {_output_code(coords)}.float())",
+        "    x = a * sample.float() + sum(w * out for w, out in zip(b, self.outputs))",
         "    x = x.to(sample.dtype)",
         _RETURN,
     ]
-    words = "The steps above, whatever a pipeline asks for."
+    words = "The steps above, for any arguments of a pipeline."
     return _class_code(
         "DPMSolverMultistepScheduler", "Table", words, constants, body, {}, len(rows)
     )

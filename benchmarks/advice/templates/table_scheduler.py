@@ -66,10 +66,12 @@ class TableScheduler(SchedulerMixin, ConfigMixin):
     def step(self, model_output, timestep, sample, generator=None, return_dict=True, **kwargs):
         """Return the state after the next row, in the dtype of ``sample``."""
         if not self.outputs and abs(float(timestep / self.timesteps[0]) - 1) > 0.01:
-            self.set_begin_index(1)
+            self.set_begin_index(1)  # raises
         _, a, b, c = self.config.rows[len(self.outputs)]
         # half of the channels, if the network also learned a variance
-        self.outputs.insert(0, model_output[:, : sample.shape[1]].float())
+        channels, second = sample.shape[1], self.config.made_for["half"] == "second"
+        output = model_output[:, -channels:] if second else model_output[:, :channels]
+        self.outputs.insert(0, output.float())
         x = a * sample.float() + sum(w * out for w, out in zip(b, self.outputs))
         while len(self.draws) < len(c):
             self.draws.append(randn_tensor(sample.shape, generator, sample.device, torch.float32))

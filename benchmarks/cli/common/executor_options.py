@@ -118,8 +118,10 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
             f"{options.isolation_option} is short for --executor {short}, and --executor {name} "
             "was given too; leave one of them out"
         )
+    given = f"--executor {name}"
     if name is None:
         name = short or ("in-process" if _is_isolation_off() else "worker")
+        given = options.isolation_option if short else "SAMPLERBENCH_ISOLATION"
     if memory_limit is not None and name == "worker":
         return Worker(options.memory_limit_in_bytes)
     executor = make_executor(name)
@@ -128,7 +130,7 @@ def make_named_executor(options: ExecutorOptions, time_limit: float | None) -> E
         option = "--time-limit"
     if option:
         raise ValueError(
-            f"{option} is kept by ending the samplers' process, which --executor {name} "
+            f"{option} is kept by ending the samplers' process, which {given} "
             "does not do; leave one of them out"
         )
     return executor

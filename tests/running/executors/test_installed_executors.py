@@ -132,7 +132,7 @@ def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
     [
         (("worker", False, None, None), "--no-isolation is short for --executor in-process, and --executor worker"),
         (("in-process", True, None, None), "--isolation is short for --executor worker, and --executor in-process"),
-        ((None, False, 3.0, None), "--time-limit is kept by ending the samplers' process, which --executor in-p"),
+        ((None, False, 3.0, None), "--time-limit is kept by ending the samplers' process, which --no-isolation"),
         (("in-process", None, None, 1.0), "--memory-limit is kept by ending the samplers' process, which --exec"),
     ],
 )  # fmt: skip
