@@ -11,7 +11,7 @@ from .candidates import (
     variants,
 )
 from .race import Race, is_hopeful
-from .request import FIELDS, OWN_FIELDS, load_subject
+from .request import FIELDS, OWN_FIELDS, make_request
 
 __all__ = [
     "FIELDS",
@@ -26,7 +26,7 @@ __all__ = [
     "advise",
     "is_candidate",
     "is_hopeful",
-    "load_subject",
+    "make_request",
     "resolve_levels",
     "tuned_cell",
     "variants",

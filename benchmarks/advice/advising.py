@@ -43,7 +43,7 @@ from .measuring import (
     most_reference_steps,
 )
 from .races import least_seconds, race_fits, run_races
-from .request import AdviceRequest, load_subject, width_of_data_range
+from .request import AdviceRequest, make_request, width_of_data_range
 from .run import COMPARED, AdviceRun, BudgetResult, Clock, OutOfTime, Progress
 from .sentences import conclusions
 from .tasks import measure_speeds
@@ -139,7 +139,7 @@ def advise(
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")
     folder = Path(out)
     check_folder(folder)
-    request = load_subject(model, device, seed, extractor, only, library, default)
+    request = make_request(model, device, seed, extractor, only, library, default)
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lead(folder):
         try:
@@ -152,12 +152,12 @@ def advise(
 
 
 def _measure_rates(
-    request: AdviceRequest, executor: Executor, world: WorkerContext
+    request: AdviceRequest, executor: Executor, context: WorkerContext
 ) -> tuple[float, float]:
     """Return evaluations a second: of all workers together at batch size RATED, of one alone at 1."""
-    (alone,) = executor.run(request.task(measure_speeds, (1,)), world)
+    (alone,) = executor.run(request.task(measure_speeds, (1,)), context)
     task, together = request.task(measure_speeds, (RATED,)), 0.0
-    for _, outcome in executor.map([task] * executor.size, world):
+    for _, outcome in executor.map([task] * executor.size, context):
         if isinstance(outcome, Failure):
             raise outcome
         together += outcome[0]
@@ -211,19 +211,19 @@ def _advice_of(
 ) -> Advice:
     model, library = request.model, request.library
     store = MeasurementStore(out, _question_of(request))
-    world = WorkerContext(
+    context = WorkerContext(
         WorkerConfig.here({request.spec: request.extractor}, request.device),
         {request.spec: model},
         {request.spec: request.feature_extractor},
     )
     progress(f"{request.spec}: how fast it is")
-    rate, unit_rate = _measure_rates(request, executor, world)
+    rate, unit_rate = _measure_rates(request, executor, context)
     budgets = _budgets_of(request, nfe, ms, unit_rate)
     most = most_reference_steps(rate, clock.seconds_until(1))
-    endpoints = ConvergedEndpoints(request, store, executor, world, most=most)
+    endpoints = ConvergedEndpoints(request, store, executor, context, most=most)
     started = min(clock.share_spent, 1.0)
     run = AdviceRun(
-        request, out, clock, executor, world, store, endpoints, rate, budgets, progress, started
+        request, out, clock, executor, context, store, endpoints, rate, budgets, progress, started
     )
     _check_time(run)
     results: list[BudgetResult] = []

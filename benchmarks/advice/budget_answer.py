@@ -197,7 +197,7 @@ def add_times(
             run.progress(f"{one.budget} evaluations: timing")
             task = TimingTask(entry.cell, TIMED_REPEATS)
             with suppress(Failure):
-                times[one.budget, entry.label] = run.executor.run(task, run.world)
+                times[one.budget, entry.label] = run.executor.run(task, run.context)
 
     def with_time(answer: Budget, choice: Choice) -> Choice:
         return replace(choice, ms=times.get((answer.nfe, choice.label)))
@@ -224,7 +224,7 @@ def draw_pictures(run: AdviceRun, results: Sequence[BudgetResult]) -> bool:
     run.progress("pictures")
 
     def decoded(x: NDArray) -> NDArray:
-        return run.executor.run(run.request.task(decode_states, x), run.world)
+        return run.executor.run(run.request.task(decode_states, x), run.context)
 
     converged = decoded(run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
     low, high = model.decoded_limits or (-math.inf, math.inf)

@@ -76,12 +76,12 @@ class FitTask(CellTask):
     seconds: float
     deadline: float
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
         """Return fitted numbers, None if not better than the cell's, and True if time sufficed."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
-        model = world.load(cell.model).model
+        model = context.load(cell.model).model
         sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
@@ -260,7 +260,7 @@ def _fit_targets(
             todo.append(number)
             cell, starts = target.entry.cell, _starting_grids(run, target)
             tasks.append(FitTask(cell, starts, target.kind, ends, share, deadline))
-    for which, outcome in run.executor.map(tasks, run.world, wanted=lambda _: not late()):
+    for which, outcome in run.executor.map(tasks, run.context, wanted=lambda _: not late()):
         number = todo[which]
         if isinstance(outcome, Failure):
             run.failures[targets[number].name] = outcome.reason

@@ -121,7 +121,7 @@ class ConvergedEndpoints:
     request: AdviceRequest
     store: MeasurementStore
     executor: Executor
-    world: WorkerContext
+    context: WorkerContext
     steps: int | None = None
     resolution: float = 0.0
     most: int = RULE.last
@@ -202,7 +202,7 @@ class ConvergedEndpoints:
         request = self.request
         tasks = [request.task(solve_latents, request.seed, *piece, steps, space) for piece in todo]
         # without tasks, the executor may be running others, and it has one map at a time
-        for which, x in self.executor.map(tasks, self.world) if tasks else ():
+        for which, x in self.executor.map(tasks, self.context) if tasks else ():
             if isinstance(x, Failure):
                 raise x
             if x is not None:

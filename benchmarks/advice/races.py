@@ -67,7 +67,7 @@ def _probe_model(run: AdviceRun) -> ProbeData | None:
     if PROBED / run.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(run.request.task(probe_model), run.world)
+        return run.executor.run(run.request.task(probe_model), run.context)
     except Failure:
         return None
 
@@ -82,7 +82,7 @@ def _budgets_with_auto_rule(run: AdviceRun, budgets: Sequence[int], until: float
     first = least_seconds(run, run.budgets[:1]) / 60 / run.clock.minutes
     end = min(run.share_of_total(FITTED_LATE), run.races_end_share - first)
     with suppress(OutOfTime), run.clock.raise_when_over(end):
-        for n, outcome in run.executor.map(tasks, run.world, wanted=lambda _: not late()):
+        for n, outcome in run.executor.map(tasks, run.context, wanted=lambda _: not late()):
             outcomes[n] = outcome
     for n, budget in enumerate(budgets):
         outcome = outcomes.get(n, Failure("late", "there was no time to search its settings"))

@@ -76,17 +76,17 @@ class ModelTask:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load the model. Raises a ValueError if its files have changed meanwhile."""
-        if world.load(self.model).model.identity != self.identity:
+        if context.load(self.model).model.identity != self.identity:
             raise ValueError(
                 f"the files of model {self.model} changed meanwhile; run the same command again"
             )
 
     @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Call the function without gradients, and return its result."""
-        return self.function(world.load(self.model), self.device, *self.arguments)
+        return self.function(context.load(self.model), self.device, *self.arguments)
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def parse_current_sampler(text: str) -> tuple[Sampler, str]:
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
-def load_subject(
+def make_request(
     spec: str,
     device: str,
     seed: int,

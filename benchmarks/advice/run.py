@@ -110,7 +110,7 @@ class AdviceRun:
 
     Attributes:
         out: folder of the answer.
-        world: context of tasks that run in this process.
+        context: of tasks that run in this process.
         rate: evaluations a second of all workers together.
         budgets: numbers of evaluations a sample with a race each, rising.
         started: share of the time limit that was used before the first measurement.
@@ -122,7 +122,7 @@ class AdviceRun:
     out: Path
     clock: Clock
     executor: Executor
-    world: WorkerContext
+    context: WorkerContext
     store: MeasurementStore
     endpoints: ConvergedEndpoints
     rate: float
@@ -217,7 +217,7 @@ class AdviceRun:
             seconds = self.forecast_seconds(entry, stop - start)
             limits.append(max(SHORTEST, GENEROUS * self.executor.size * seconds))
         for which, outcome in self.executor.map(
-            tasks, self.world, limits=limits, wanted=lambda _: not late()
+            tasks, self.context, limits=limits, wanted=lambda _: not late()
         ):
             yield keys[which], outcome
 

@@ -61,9 +61,9 @@ class SamplingTask(CellTask):
     stop: int
     space: str = ""
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:
+    def __call__(self, context: WorkerContext, tell: Tell) -> NDArray:
         """Return the samples ``(n, *event)``, or their features ``(n, d)``; may raise Failure."""
-        model, own = world.load(self.cell.model)
+        model, own = context.load(self.cell.model)
         scored, keep = None, self.stop
         if self.space:
             extractor = PooledPixels(model.decoded_event) if self.space == POOLED else own
@@ -125,9 +125,9 @@ class TimingTask(CellTask):
     repeats: int
 
     @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the median time of a sample over the repeats, in milliseconds."""
-        model, cell = world.load(self.cell.model).model, self.cell
+        model, cell = context.load(self.cell.model).model, self.cell
         ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)
         x, noise = first_states_and_noise(model, cell, ids)

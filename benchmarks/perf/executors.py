@@ -31,13 +31,13 @@ EMPTY = 500  # number of tasks for the first table
 
 
 def time_tasks(
-    executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
+    executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], context: WorkerContext
 ) -> float:
     """Return the seconds of ``tasks``, without those of ``warm`` before; raise a task's failure."""
     begin = 0.0
     for group in (warm, tasks):
         begin = time.perf_counter()
-        for _, result in executor.map(group, world):
+        for _, result in executor.map(group, context):
             if isinstance(result, Exception):
                 raise result
     return time.perf_counter() - begin
@@ -46,10 +46,10 @@ def time_tasks(
 def time_empty_tasks() -> dict[str, float]:
     """Return the milliseconds per empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
-    world, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
+    context, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
     tasks = [Call(abs, (1,))] * EMPTY
     for name, executor in executors.items():
-        times[name] = 1e3 * time_tasks(executor, tasks, tasks[:8], world) / EMPTY
+        times[name] = 1e3 * time_tasks(executor, tasks, tasks[:8], context) / EMPTY
         executor.close()
     return times
 
@@ -67,9 +67,12 @@ def measure_throughput(model: str, samples: int, size: int) -> dict[int, float]:
     result = {}
     for workers in (1, 2):
         torch.set_num_threads(workers)  # one each
-        pool, world = Pool(workers), WorkerContext(WorkerConfig.here({}, "cpu"), models, references)
+        pool, context = (
+            Pool(workers),
+            WorkerContext(WorkerConfig.here({}, "cpu"), models, references),
+        )
         warm = [ShardTask(cell, 0, min(size, 64), 0, 0, clamp)] * 4 * workers  # all load the model
-        result[workers] = samples / time_tasks(pool, tasks, warm, world)
+        result[workers] = samples / time_tasks(pool, tasks, warm, context)
         pool.close()
     return result
 

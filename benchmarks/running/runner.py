@@ -238,7 +238,7 @@ def score_model(
 
     def trajectories_of(cell: Cell, count: int) -> Trajectories:
         limit = setup.limits.limit_of(cell, count)
-        return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
+        return setup.executor.run(TrajectoryTask(cell, count), setup.context, limit=limit)
 
     while complete := [
         cell

@@ -47,9 +47,9 @@ class SamplerProbes:
     """
 
     def __init__(
-        self, run: RunDir, world: WorkerContext, executor: Executor, time_limit: float | None
+        self, run: RunDir, context: WorkerContext, executor: Executor, time_limit: float | None
     ) -> None:
-        self._run, self._world, self._executor = run, world, executor
+        self._run, self._context, self._executor = run, context, executor
         self._limit = min(time_limit or LONGEST_PROBE, LONGEST_PROBE)
         self.failures: dict[str, Failure] = {}
         self._fingerprints: dict[str, Fingerprint] = {}
@@ -93,7 +93,7 @@ class SamplerProbes:
             return Fingerprint("sampler", cell.label, facts, {})
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
-        event = tuple(self._world.load(cell.model).model.event)
+        event = tuple(self._context.load(cell.model).model.event)
         alike = (
             cell.label,
             tuple(samplers.found_for_model(cell.sampler).items()),
@@ -108,7 +108,7 @@ class SamplerProbes:
             return self._alike[alike]
         try:
             task = FingerprintTask(cell, event)
-            fingerprint = executor.run(task, self._world, limit=self._limit)
+            fingerprint = executor.run(task, self._context, limit=self._limit)
         except Failure as failure:
             # only an exception's type is recorded, since its message may have a memory address
             words = failure.reason.partition(":")[0]
@@ -149,7 +149,7 @@ class SamplerProbes:
 
         def measure() -> dict[str, Any]:
             task = ConformanceTask(cell)
-            return {"failed": self._executor.run(task, self._world, limit=LONGEST_PROBE)}
+            return {"failed": self._executor.run(task, self._context, limit=LONGEST_PROBE)}
 
         try:
             return cached_result(default_cache(), "check", key, measure)["failed"]
@@ -160,10 +160,10 @@ class SamplerProbes:
 class ConformanceTask(CellTask):
     """Task that runs the quick conformance checks on a cell's sampler."""
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load nothing, since the checks bring their own models."""
 
-    def __call__(self, world: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the failed checks."""
         from ..conformance import check_sampler
 

@@ -53,7 +53,7 @@ class Setup:
     models: Mapping[str, Denoiser]  # on the device, like the references
     references: Mapping[str, Reference | None]
     cells: Sequence[Cell]
-    world: WorkerContext  # models for the tasks
+    context: WorkerContext  # models for the tasks
     limits: ShardTimeLimits
     makers: Mapping[str, ModelFingerprints]  # fingerprints of models and their extractors
     probes: SamplerProbes  # fingerprints of samplers
@@ -122,7 +122,7 @@ def set_up(
     for extractor in extractors.values():
         read = getattr(extractor, "read", None)
         watch.watch_files(read.paths if read else ())
-    world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, extractors)
+    context = WorkerContext(WorkerConfig.here(suite.extractors, device), models, extractors)
     makers = {}
     for name, model in models.items():
         with watch.recording_files_of(name):
@@ -132,7 +132,7 @@ def set_up(
     def measure_rate(cell: Cell) -> float:
         """Return the evaluations per second of a cell's model; infinity if it fails."""
         try:
-            return executor.run(ThroughputTask(cell), world, limit=SHORTEST_COMPILED)
+            return executor.run(ThroughputTask(cell), context, limit=SHORTEST_COMPILED)
         except Failure:
             return inf
 
@@ -145,11 +145,11 @@ def set_up(
         models=models,
         references=references,
         cells=cells,
-        world=world,
+        context=context,
         limits=ShardTimeLimits(models, time_limit if executor.keeps_limits else 0, measure_rate),
         makers=makers,
         watch=watch,
-        probes=SamplerProbes(directory, world, executor, time_limit),
+        probes=SamplerProbes(directory, context, executor, time_limit),
         about={
             "suite": suite.model_dump(mode="json"),
             "provenance": provenance(device),

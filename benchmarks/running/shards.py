@@ -130,7 +130,7 @@ def draw_missing_samples(
         shards_left = Counter(cell.key for cell, *_ in todo)
         results = setup.executor.map(
             [_shard_task(setup, *shard) for shard in todo],
-            setup.world,
+            setup.context,
             tell=tell,
             limits=[setup.limits.limit_of(cell, stop - start) for cell, start, stop in todo],
             wanted=wanted,

@@ -75,17 +75,17 @@ class TimesTask:
     size: int | None
     within: float | None
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load the model; raise a ValueError if its files changed since the plan."""
-        self.parts[0].prepare(world)
+        self.parts[0].prepare(context)
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
+    def __call__(self, context: WorkerContext, tell: Tell) -> dict[str, Record]:
         """Return the columns of each cell by its key. A sweep that timed no batch size fails.
 
         ``tell`` gets texts on the progress, and (key, columns) of each cell whose timing has ended.
         """
-        cells, device = [part.cell for part in self.parts], world.setting.device
-        model, records = world.load(cells[0].model).model, dict[str, Record]()
+        cells, device = [part.cell for part in self.parts], context.setting.device
+        model, records = context.load(cells[0].model).model, dict[str, Record]()
 
         def store_and_tell(key: str, record: Record) -> None:
             records[key] = record
@@ -136,7 +136,7 @@ def time_sampled_cells(setup: Setup, report: ProgressReporter, executor: Executo
     if not any(sampled):
         return
     try:
-        machine = executor.run(Call(conditions_for_times, (setup.device,)), setup.world)
+        machine = executor.run(Call(conditions_for_times, (setup.device,)), setup.context)
     except Failure as failure:
         raise ValueError(
             f"no times can be taken where they were to be: {failure.reason}; --no-timing "
@@ -225,7 +225,7 @@ def _time_at_size(
     records: dict[str, Record]
     task = TimesTask(tuple(map(CellTask, cells)), options, size, within)
     try:
-        records = executor.run(task, setup.world, tell=receive)
+        records = executor.run(task, setup.context, tell=receive)
     except Failure as failure:
         if size is None:  # the file of a sweep has no place for a reason
             log.warning("%s: %s.", title, failure.reason)

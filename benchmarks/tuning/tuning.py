@@ -296,20 +296,20 @@ class TuneTask:
     models: tuple[str, str]
     options: tuple[Any, ...]
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load the models."""
-        self._tuning(world)
+        self._tuning(context)
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> TunedEntry:
+    def __call__(self, context: WorkerContext, tell: Tell) -> TunedEntry:
         """Tune the target, and return its entry of the file."""
-        return self._tuning(world)(self.target, tell)
+        return self._tuning(context)(self.target, tell)
 
-    def _tuning(self, world: WorkerContext) -> ModelTuning:
+    def _tuning(self, context: WorkerContext) -> ModelTuning:
         def make_tuning() -> ModelTuning:
-            subject, other = (NamedModel(name, world.load(name).model) for name in self.models)
-            return ModelTuning(subject, other, *self.options, device=world.setting.device)
+            subject, other = (NamedModel(name, context.load(name).model) for name in self.models)
+            return ModelTuning(subject, other, *self.options, device=context.setting.device)
 
-        return world.once((self.models, self.options), make_tuning)
+        return context.once((self.models, self.options), make_tuning)
 
 
 def tune_targets(
@@ -331,7 +331,7 @@ def tune_targets(
     options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)
     options += (tuning.also, tuning.loss)
     models = {each.name: each.model for each in (tuning.subject, tuning.other)}
-    world = WorkerContext(WorkerConfig.here({}, tuning.device), models)
+    context = WorkerContext(WorkerConfig.here({}, tuning.device), models)
     entries, failures = [], {}
     for target in targets:
         stored = _read_entries(file)
@@ -340,7 +340,7 @@ def tune_targets(
         if entry is None:
             task = TuneTask(target, (tuning.subject.name, tuning.other.name), options)
             try:
-                entry = executor.run(task, world, tell=progress)
+                entry = executor.run(task, context, tell=progress)
             except Failure as failure:
                 failures[target] = failure
                 continue

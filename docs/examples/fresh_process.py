@@ -32,11 +32,11 @@ class FreshProcess(Serial):
     def __init__(self, prefix=""):
         self.command = [*shlex.split(prefix), sys.executable, "-m", __name__]
 
-    def run(self, task, world, *, tell=lambda _: None, limit=None):
+    def run(self, task, context, *, tell=lambda _: None, limit=None):
         """The result of a task; its progress is not told."""
-        sent = packed(task, world.setting)
+        sent = packed(task, context.setting)
         if sent is None:  # its class is known in this process only
-            return InProcess().run(task, world, tell=tell)
+            return InProcess().run(task, context, tell=tell)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(self.command, **pipes) as process:
             try:
@@ -59,11 +59,11 @@ def main():
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the task prints is no part of the answer
     try:
-        task, world = unpacked(*pickle.load(sys.stdin.buffer))
+        task, context = unpacked(*pickle.load(sys.stdin.buffer))
     except ValueError as error:
         answer.write(pickle.dumps(error))
     else:
-        answer.write(packed_result(task, world))
+        answer.write(packed_result(task, context))
     answer.flush()
 
 

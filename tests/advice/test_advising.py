@@ -19,7 +19,7 @@ from samplerbench.benchmarks.advice.races import (
     forecast_errors_of_table,
     order_by_forecast,
 )
-from samplerbench.benchmarks.advice.request import load_subject
+from samplerbench.benchmarks.advice.request import make_request
 from samplerbench.benchmarks.advice.run import OutOfTime
 from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
@@ -69,7 +69,7 @@ def cell_of(choice, entries):
 
 @pytest.mark.slow
 def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, error_of):
-    asked = load_subject("gaussian", "cpu", 0, "card", FEW)
+    asked = make_request("gaussian", "cpu", 0, "card", FEW)
     for budget in answered[1].budgets:
         entries = asked.entries(budget.nfe, auto=False)
         least = min(error_of(entry.cell) for entry in entries)
@@ -124,7 +124,7 @@ def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
 
 def test_question__covers_the_code_of_other_samplers(monkeypatch):
     """Changed code of a solver that pip installed, or of a notebook, got the measurements of the old code."""
-    asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "euler"))
+    asked = make_request("gaussian", "cpu", 0, "card", ("heun", "euler"))
     seen = []
     for digest in ("a", "a", "b"):
         monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
@@ -148,7 +148,7 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
                 return cost * len(grid)
 
         registry.spec_of(Mine())
-        return _question_of(load_subject("gaussian", "cpu", 0, "card", (Mine.name,)))
+        return _question_of(make_request("gaussian", "cpu", 0, "card", (Mine.name,)))
 
     try:
         assert redefined(1.0) == redefined(1.0) != redefined(1.1)
@@ -173,10 +173,10 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
     """The default was said to fail beside its error, and there to be no time for the distances."""
     plain = SamplingTask.__call__
 
-    def without_features(self, world, tell):
+    def without_features(self, context, tell):
         if self.space:
             raise RuntimeError("it takes 3 channels")
-        return plain(self, world, tell)
+        return plain(self, context, tell)
 
     monkeypatch.setattr(SamplingTask, "__call__", without_features)
     found = advise(
@@ -219,11 +219,11 @@ def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkey
 def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, monkeypatch):
     plain, made = SamplingTask.__call__, []
 
-    def interrupted(self, world, tell):
+    def interrupted(self, context, tell):
         made.append(self)
         if len(made) > 20:  # six are for the reference solution, then come those of the first look
             raise OutOfTime
-        return plain(self, world, tell)
+        return plain(self, context, tell)
 
     monkeypatch.setattr(SamplingTask, "__call__", interrupted)
     found = advise("gaussian", (5, 10), out=tmp_path, minutes=5, only=FEW)
@@ -282,7 +282,7 @@ def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
 
 def test_a_forecast_is_exact_where_the_denoiser_is_linear():
     """On a Gaussian nothing is of second order, so the error that is forecast is the one that is made."""
-    asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
+    asked = make_request("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
     pilot = Pilot(asked.model, None)
     rows = torch.from_numpy(pilot.probe.rows)
     for entry in asked.entries(8, auto=False)[:6]:
@@ -307,7 +307,7 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
 
 @pytest.mark.slow
 def test_what_is_forecast_to_do_well_comes_first():
-    asked = load_subject("gmm-64d", "cpu", 0, "card", ())
+    asked = make_request("gmm-64d", "cpu", 0, "card", ())
     look = Pilot(asked.model, None).probe
     entries = asked.entries(10, auto=False)[::9]
     found = order_by_forecast(look, entries)

@@ -22,7 +22,7 @@ from samplerbench.benchmarks.advice.leader_fits import (
 )
 from samplerbench.benchmarks.advice.measuring import MeasurementStore
 from samplerbench.benchmarks.advice.races import _budgets_with_auto_rule
-from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
+from samplerbench.benchmarks.advice.request import OWN_FIELDS, make_request
 from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult, Clock
 from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
@@ -45,7 +45,7 @@ def short_search():
 
 @pytest.fixture(scope="module")
 def asked():
-    return load_subject("gmm-2d", "cpu", 0, "card", ())
+    return make_request("gmm-2d", "cpu", 0, "card", ())
 
 
 def cell_of(asked, sampler, schedule="karras", budget=6):
@@ -192,9 +192,9 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
     seen = []
     whole = FitTask.__call__
 
-    def watched(self, world, tell):
+    def watched(self, context, tell):
         seen.append(self.kind)
-        numbers, _ = whole(self, world, tell)
+        numbers, _ = whole(self, context, tell)
         return numbers, "coefficients" not in self.kind and self.kind != "both"
 
     monkeypatch.setattr(FitTask, "__call__", watched)
@@ -289,14 +289,14 @@ def test_to_choice__a_failure_at_one_budget_is_not_reported_at_another(asked, tm
 def run_of_searches(outcomes, minutes=1.0, rate=math.inf):
     """Run of a number of evaluations a second, whose searches have these outcomes."""
     return SimpleNamespace(
-        request=load_subject("gaussian", "cpu", 0, "card", ()),
+        request=make_request("gaussian", "cpu", 0, "card", ()),
         clock=Clock(minutes),
         share_of_total=float,
         races_end_share=0.8,
         budgets=(5, 6, 7),
         rate=rate,
         executor=SimpleNamespace(map=outcomes),
-        world=None,
+        context=None,
         without_auto={6: "old"},
     )
 
@@ -307,7 +307,7 @@ LATE = "there was no time to search its settings"
 def test_budgets_with_auto_rule__keep_the_reason_why_a_search_failed():
     """Only samplers other than auto were raced then, and the answer said nothing."""
 
-    def outcomes(tasks, _world, wanted):
+    def outcomes(tasks, _context, wanted):
         assert all(map(wanted, range(len(tasks))))
         return iter([(0, Failure("crashed", "its memory ran out")), (1, None)])
 
@@ -319,7 +319,7 @@ def test_budgets_with_auto_rule__keep_the_reason_why_a_search_failed():
 def test_budgets_with_auto_rule__leave_time_for_the_first_race():
     """A search ran to its end, and the answer was that no race had samples."""
 
-    def outcomes(_tasks, _world, wanted):
+    def outcomes(_tasks, _context, wanted):
         yield 0, None
         time.sleep(30)
         yield 1, None

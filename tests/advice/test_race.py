@@ -307,7 +307,7 @@ def test_draw_pictures__have_one_grey_scale_without_limits(tmp_path, limits):
         ),
         progress=lambda _: None,
         executor=SimpleNamespace(run=lambda x, _: x),
-        world=None,
+        context=None,
         endpoints=SimpleNamespace(fetch=lambda *_: ends),
         draw_samples=lambda shown, *_: [(kind, far) for kind in shown],
         out=tmp_path,

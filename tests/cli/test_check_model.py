@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks import checking
-from samplerbench.benchmarks.advice.request import load_subject
+from samplerbench.benchmarks.advice.request import make_request
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import WarningHandler
 from samplerbench.benchmarks.conformance.models import Checked
@@ -95,7 +95,7 @@ def test_check_model__a_model_that_passed_is_not_said_to_be_unchecked(file, tmp_
     def warnings(spec):
         caplog.clear()
         with caplog.at_level(logging.WARNING, "samplerbench"):
-            load_subject(spec, "cpu", 0, "card", ("euler",))
+            make_request(spec, "cpu", 0, "card", ("euler",))
         return [r.getMessage() for r in caplog.records if "nothing compared" in r.getMessage()]
 
     spec = f"{mine}:factory(known=False)"

@@ -34,7 +34,7 @@ the most that was seen, 2.1e-4 with Heun at 5 evaluations (studies/measured/surv
 """
 
 SLOW = pytest.mark.faults
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def cell_of(model, sampler, batch, nfe=9):
@@ -61,7 +61,7 @@ def samples_of(cell, cuts=(), count=SAMPLES):
     """Its first samples, drawn as shards that are cut at these places."""
     places = sorted({0, count, *cuts})
     parts = [
-        ShardTask(cell, start, stop, 0, count, None)(WORLD, lambda _: None)["endpoint"]
+        ShardTask(cell, start, stop, 0, count, None)(CONTEXT, lambda _: None)["endpoint"]
         for start, stop in pairwise(places)
     ]
     return np.concatenate(parts)
@@ -126,12 +126,12 @@ class Shuffled(Executor):
     def __init__(self, seed):
         self._random = Random(seed)
 
-    def map(self, tasks, world, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
+    def map(self, tasks, context, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
         order = list(range(len(tasks)))
         self._random.shuffle(order)
         for number in order:
             if wanted(number):
-                yield number, dict(InProcess().map([tasks[number]], world))[0]
+                yield number, dict(InProcess().map([tasks[number]], context))[0]
 
 
 ONE = {"samples": 1536}

@@ -85,11 +85,11 @@ from pathlib import Path
 from samplerbench.benchmarks.running.executors import Call, Worker
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 
-worker, world, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
-worker.run(Call(os.getpid), world)
+worker, context, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
+worker.run(Call(os.getpid), context)
 for number in range(3):
     (folder / f"{number}").touch()
-    worker.run(Call(time.sleep, (0.5,)), world, limit=1.3)
+    worker.run(Call(time.sleep, (0.5,)), context, limit=1.3)
 worker.close()
 """
 

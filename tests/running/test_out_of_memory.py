@@ -60,10 +60,10 @@ class Watching(InProcess):
     def __init__(self):
         self.tried = []
 
-    def run(self, task, world, **how):
+    def run(self, task, context, **how):
         if type(task).__name__ == "ShardTask":
             self.tried.append((task.cell.sampler.name, task.start, task.cell.batch_size))
-        return super().run(task, world, **how)
+        return super().run(task, context, **how)
 
 
 ALL = ["ample", "hungry", "hungry_python", "hungry_gpu", "hungry_coupled", "hungry_always"]

@@ -28,7 +28,7 @@ SUITE = {
     "converged_samples": 64,
     "timing": {"enabled": False},
 }
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ class Backwards(Executor):
     def __init__(self):
         self.begun = []
 
-    def map(self, tasks, world, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
+    def map(self, tasks, context, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
         assert len(limits) in (0, len(tasks))
         for number, task in reversed(list(enumerate(tasks))):
             if wanted(number):
@@ -61,7 +61,7 @@ class Backwards(Executor):
                 yield from (
                     (number, result)
                     for _, result in InProcess().map(
-                        [task], world, tell=lambda _, news, which=number: tell(which, news)
+                        [task], context, tell=lambda _, news, which=number: tell(which, news)
                     )
                 )
 
@@ -107,9 +107,9 @@ def test_a_cell_that_failed_is_not_begun_again(tmp_path, make, monkeypatch):
 class Failing(Backwards):
     """Each shard fails by itself; the later ones first."""
 
-    def map(self, tasks, world, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
+    def map(self, tasks, context, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
         if any(type(task).__name__ != "ShardTask" for task in tasks):
-            yield from InProcess().map(tasks, world)
+            yield from InProcess().map(tasks, context)
             return
         begun = [number for number in range(len(tasks)) if wanted(number)]
         for number in reversed(begun):
@@ -143,9 +143,9 @@ def test_what_was_finished_before_an_interrupt_is_kept(serial, tmp_path):
 @pytest.mark.slow
 def test_workers_share_the_threads_and_the_gpus():
     pool = Pool(3, gpus=("5", "7"))
-    world = WorkerContext(replace(WORLD.setting, threads=8))
+    context = WorkerContext(replace(CONTEXT.setting, threads=8))
     with new_processes.ready():
-        found = list(pool.map([Call(_seen) for _ in range(12)], world))
+        found = list(pool.map([Call(_seen) for _ in range(12)], context))
         pool.close()
     assert {threads for _, (threads, _) in found} == {2}
     assert {gpu for _, (_, gpu) in found} <= {"5", "7"}

@@ -207,9 +207,9 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
     said = ""
 
     class Sleeps(type(setup.executor)):
-        def map(self, tasks, world, **how):
+        def map(self, tasks, context, **how):
             nonlocal said
-            for result in super().map(tasks, world, **how):
+            for result in super().map(tasks, context, **how):
                 if type(tasks[0]).__name__ == "ShardTask" and not other.is_held:
                     monkeypatch.setattr(leases, "STALE", -1.0)
                     assert other._leases.take(out / LEASE)
@@ -249,13 +249,13 @@ def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
     class Noting(type(setup.executor)):
         """The leader's executor, beside which another process fails."""
 
-        def map(self, tasks, world, **how):
+        def map(self, tasks, context, **how):
             if type(tasks[0]).__name__ == "ShardTask":
                 reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
                 raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
                 assert noted.planned_cells()
                 noted.note_failure(raises, 0, "failed", reason)
-            return super().map(tasks, world, **how)
+            return super().map(tasks, context, **how)
 
     frame = runner.run(replace(setup, executor=Noting())).frame
     pd.testing.assert_frame_equal(frame, alone, check_exact=True)
@@ -266,8 +266,8 @@ def test_signals_give_claims_back(tmp_path):
     setup = quiet_setup(small(), tmp_path / "run", join=True)
 
     class Interrupted(type(setup.executor)):
-        def map(self, tasks, world, **how):
-            for count, one in enumerate(super().map(tasks, world, **how)):
+        def map(self, tasks, context, **how):
+            for count, one in enumerate(super().map(tasks, context, **how)):
                 if count and type(tasks[0]).__name__ == "ShardTask":
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(10)

@@ -101,6 +101,6 @@ def test_export_samples__draws_each_sample_once_in_low_precision(tmp_path, monke
     monkeypatch.setattr(Engine, "sample", counted)
     export_samples(model, cell, tmp_path / "x.npz", "round")
     assert drawn == [2, 2]
-    world = SimpleNamespace(load=lambda _: (model, None))
-    assert SamplingTask(cell, 0, 4)(world, lambda _: None).shape == (4, 1, 8, 8)
+    context = SimpleNamespace(load=lambda _: (model, None))
+    assert SamplingTask(cell, 0, 4)(context, lambda _: None).shape == (4, 1, 8, 8)
     assert drawn == [2, 2, 2, 2]

@@ -34,8 +34,8 @@ class Crashing(InProcess):
     def __init__(self, *numbers):
         self.numbers = numbers
 
-    def map(self, tasks, world, **how):
-        for number, result in super().map(tasks, world, **how):
+    def map(self, tasks, context, **how):
+        for number, result in super().map(tasks, context, **how):
             lost = Failure("crashed", "its process ended with signal 11 (segmentation fault)")
             yield number, lost if number in self.numbers else result
 
@@ -43,9 +43,9 @@ class Crashing(InProcess):
 class Backwards(InProcess):
     """The last task first."""
 
-    def map(self, tasks, world, **how):
+    def map(self, tasks, context, **how):
         last = len(tasks) - 1
-        for number, result in super().map(tasks[::-1], world, **how):
+        for number, result in super().map(tasks[::-1], context, **how):
             yield last - number, result
 
 

@@ -39,14 +39,14 @@ def want_every_task(_number: int) -> bool:
 class Task(Protocol):
     """Unit of work for an executor."""
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load what the task needs, before its time limit begins.
 
         Raises a ValueError, whose message is for the user, if something cannot be loaded.
         """
         ...
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Any:
+    def __call__(self, context: WorkerContext, tell: Tell) -> Any:
         """Run the task, and return its picklable result or raise a :class:`Failure`."""
         ...
 
@@ -58,10 +58,10 @@ class Call:
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load nothing, since a function needs no model."""
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Return the function's result."""
         return self.function(*self.args)
 
@@ -88,7 +88,7 @@ class Executor(ABC):
     def map(
         self,
         tasks: Sequence[Task],
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
@@ -101,7 +101,7 @@ class Executor(ABC):
 
         Args:
             tasks: tasks to run.
-            world: models of this process, and the setting that recreates them in another process.
+            context: models of this process, and the setting that recreates them in another process.
             tell: receives progress, in the iterating thread.
             limits: seconds that each task may take, None for no limit; empty for no limits at all.
                 An executor without ``keeps_limits`` ignores them.
@@ -118,13 +118,13 @@ class Executor(ABC):
     def run(
         self,
         task: Task,
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
         """Run one task, and return its result or raise its :class:`Failure`; see :meth:`map`."""
-        ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
+        ((_, result),) = self.map([task], context, tell=lambda _, news: tell(news), limits=[limit])
         if isinstance(result, Failure):
             raise result
         return result
@@ -148,7 +148,7 @@ class Serial(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
@@ -160,13 +160,13 @@ class Serial(Executor):
             if not wanted(number):
                 continue
             news = partial(tell, number)
-            yield number, result_or_failure(self.run, task, world, tell=news, limit=limit)
+            yield number, result_or_failure(self.run, task, context, tell=news, limit=limit)
 
     @abstractmethod
     def run(
         self,
         task: Task,
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: Tell = ignore_progress,
         limit: float | None = None,
@@ -194,19 +194,19 @@ class InProcess(Serial):
     def run(
         self,
         task: Task,
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: Tell = ignore_progress,
         limit: float | None = None,  # noqa: ARG002
     ) -> Any:
         """Run one task in this process; ``limit`` is ignored. See :meth:`Executor.run`."""
-        task.prepare(world)
-        return run_prepared(task, world, tell) if self.wraps_errors else task(world, tell)
+        task.prepare(context)
+        return run_prepared(task, context, tell) if self.wraps_errors else task(context, tell)
 
 
-def run_in_this_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
+def run_in_this_process(task: Task, number: int, context: WorkerContext, tell: TellOf) -> Any:
     """Run task ``number`` of :meth:`Executor.map` here, and return its result or its Failure."""
-    return result_or_failure(InProcess().run, task, world, tell=partial(tell, number))
+    return result_or_failure(InProcess().run, task, context, tell=partial(tell, number))
 
 
 @contextmanager
@@ -235,14 +235,14 @@ def _restoring_defaults() -> Iterator[None]:
                 torch.set_num_threads(threads)
 
 
-def run_prepared(task: Task, world: WorkerContext, tell: Tell) -> Any:
+def run_prepared(task: Task, context: WorkerContext, tell: Tell) -> Any:
     """Return the result of a prepared task; raise any error but an interrupt as a Failure.
 
     Defaults of the process that the task changed are restored, since other tasks depend on them.
     """
     try:
         with _restoring_defaults():
-            return task(world, tell)
+            return task(context, tell)
     except Failure:
         raise
     except SystemExit as error:

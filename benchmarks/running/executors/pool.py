@@ -56,7 +56,7 @@ class Pool(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
@@ -64,7 +64,7 @@ class Pool(Executor):
     ) -> Generator[tuple[int, Any], None, None]:
         """Yield (index, result) of tasks as they finish; see :meth:`.Executor.map`."""
         todo = deque(enumerate(zip(tasks, limits or [None] * len(tasks), strict=True)))
-        setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
+        setting = replace(context.setting, threads=max(1, context.setting.threads // self._size))
         messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
         def tell_number(number: int, news: Any) -> None:
@@ -108,7 +108,7 @@ class Pool(Executor):
                 elif kind == "error":
                     raise value
                 elif kind == "in process":
-                    yield number, run_in_this_process(tasks[number], number, world, tell)
+                    yield number, run_in_this_process(tasks[number], number, context, tell)
                 elif kind == "done":
                     yield number, value
         finally:

@@ -76,7 +76,7 @@ class Ray(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: TellOf = ignore_progress,
         limits: Sequence[float | None] = (),
@@ -85,8 +85,8 @@ class Ray(Executor):
         """Yield (index, result) of tasks as they finish; see :meth:`.Executor.map`."""
         if not tasks:
             return
-        group = self._group_of_setting(world.setting)
-        setting = replace(world.setting, threads=group.share.cpus)
+        group = self._group_of_setting(context.setting)
+        setting = replace(context.setting, threads=group.share.cpus)
         todo, within = deque(range(len(tasks))), limits or [None] * len(tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
         try:
@@ -98,7 +98,7 @@ class Ray(Executor):
                         if not begun[number] and not wanted(number):
                             continue
                         if (sent := packed(tasks[number], setting)) is None:
-                            yield number, run_in_this_process(tasks[number], number, world, tell)
+                            yield number, run_in_this_process(tasks[number], number, context, tell)
                             continue
                         begun[number] += 1
                         runs[member] = number

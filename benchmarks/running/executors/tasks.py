@@ -76,10 +76,10 @@ class CellTask:
 
     cell: Cell
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load model and extractor; raises a ValueError if their files changed since the plan."""
-        with world.recording_files_of(self.cell.model):
-            model, extractor = world.load(self.cell.model)
+        with context.recording_files_of(self.cell.model):
+            model, extractor = context.load(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")
         if identity != self.cell.identity:
             raise ValueError(
@@ -110,16 +110,16 @@ class ShardTask(CellTask):
     endpoints: int
     clamp: tuple[float, float] | None
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
+    def __call__(self, context: WorkerContext, tell: Tell) -> Arrays:
         """Return the shard's arrays; a Failure for lack of memory proposes half the batch size."""
-        cell, (model, extractor) = self.cell, world.load(self.cell.model)
+        cell, (model, extractor) = self.cell, context.load(self.cell.model)
         scored = None if extractor is None else FeatureExtraction(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
             foreign = bool(samplers.origin(cell.sampler.name))
-            with world.recording_files_of(cell.model, foreign=foreign):
+            with context.recording_files_of(cell.model, foreign=foreign):
                 arrays = sample_shard(model, scored, cell, *numbers, tell)
-            if opened := world.opened_file_hashes(cell.model):
+            if opened := context.opened_file_hashes(cell.model):
                 arrays[OPENED] = np.array(json.dumps(opened))
             return arrays
         except (MemoryError, RuntimeError) as error:
@@ -136,14 +136,14 @@ class FingerprintTask(CellTask):
 
     event: tuple[int, ...]
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load nothing, since the fingerprint does not depend on the model."""
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Return the sampler's fingerprint, and record the files that the sampler opens."""
         # a module imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
-        with world.recording_files_of(self.cell.model, foreign=foreign):
+        with context.recording_files_of(self.cell.model, foreign=foreign):
             return sampler_fingerprint(self.cell, self.event)
 
 
@@ -153,17 +153,17 @@ class TrajectoryTask(CellTask):
 
     count: int
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Trajectories:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> Trajectories:  # noqa: ARG002
         """Return evaluations and final samples, as :func:`.record_trajectories` does."""
-        return record_trajectories(world.load(self.cell.model).model, self.cell, self.count)
+        return record_trajectories(context.load(self.cell.model).model, self.cell, self.count)
 
 
 class ThroughputTask(CellTask):
     """Task that measures a model's evaluations per second, for 0.1 s at most."""
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the evaluations per second at the cell's batch size."""
-        model, cell = world.load(self.cell.model).model, self.cell
+        model, cell = context.load(self.cell.model).model, self.cell
         return evaluations_per_second(
             model, cell.batch_size, cell.device, seconds=0.1, enough=ENOUGH
         )

@@ -51,19 +51,19 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
             config: WorkerConfig = pickle.loads(setting)
             config.apply()
             _LATEST[setting] = WorkerContext(config)
-        world = _LATEST[setting]
+        context = _LATEST[setting]
         loaded: Task = pickle.loads(task)
-        loaded.prepare(world)
+        loaded.prepare(context)
     except BaseException as error:  # a file of the user's that exits, among others
         _LATEST.clear()
         raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
-    return loaded, world
+    return loaded, context
 
 
-def packed_result(task: Task, world: WorkerContext, tell: Tell = ignore_progress) -> bytes:
+def packed_result(task: Task, context: WorkerContext, tell: Tell = ignore_progress) -> bytes:
     """Run a prepared task, and return its pickled result or its pickled :class:`Failure`."""
     try:
-        result = result_or_failure(run_prepared, task, world, tell)
+        result = result_or_failure(run_prepared, task, context, tell)
     except BaseException as error:  # an interrupt that the task raised itself
         result = Failure("failed", error_in_words(error))
     try:
@@ -111,12 +111,12 @@ def serve_tasks(tasks: int, lifeline: int, traces: int) -> None:
         except EOFError:
             return
         try:
-            task, world = unpacked(*request)
+            task, context = unpacked(*request)
         except ValueError as error:
             send("unprepared", str(error))
             continue
         send("begun")
-        send("done", packed_result(task, world, lambda news: send("progress", news)))
+        send("done", packed_result(task, context, lambda news: send("progress", news)))
 
 
 def _end_with_the_parent(lifeline: int) -> None:

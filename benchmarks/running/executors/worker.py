@@ -164,15 +164,15 @@ class Worker(Serial):
     def run(
         self,
         task: Task,
-        world: WorkerContext,
+        context: WorkerContext,
         *,
         tell: Tell = ignore_progress,
         limit: float | None = None,
     ) -> Any:
         """Run one task in the worker process; see :meth:`.Executor.run`."""
-        sent = packed(task, world.setting)
+        sent = packed(task, context.setting)
         if sent is None:
-            return InProcess().run(task, world, tell=tell, limit=limit)
+            return InProcess().run(task, context, tell=tell, limit=limit)
         return self.run_packed(sent, tell, limit)
 
     def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:

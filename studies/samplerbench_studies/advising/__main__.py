@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from samplerbench.benchmarks.advice import FIELDS, load_subject
+from samplerbench.benchmarks.advice import FIELDS, make_request
 
 from .against import Best, Row, rows_of, run_advise, write_rows
 from .sweep import Configuration, Sweep
@@ -32,7 +32,7 @@ def best_by_library(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = 
         budgets: evaluations per sample.
         only: names of the samplers to consider; all if empty.
     """
-    subject = load_subject(sweep.model_spec, "cpu", sweep.seed, "card", only)
+    subject = make_request(sweep.model_spec, "cpu", sweep.seed, "card", only)
     best: dict[tuple[str, int], dict[str, Configuration]] = {}
     for budget in budgets:
         of: dict[str, list[Configuration]] = {library: [] for library in FIELDS}

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.advice import load_subject, resolve_levels
+from samplerbench.benchmarks.advice import make_request, resolve_levels
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.tuning import (
     OBJECTIVES,
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="as run takes it")
     parser.add_argument("--nfe", default="6,10", help="budgets")
     args = parser.parse_args()
-    model = load_subject(args.model, "cpu", 0, "card", ()).model
+    model = make_request(args.model, "cpu", 0, "card", ()).model
     train = tuning_problem(model, TRAIN_IDS, EQUATIONS + CHOOSING, 0)
     test = tuning_problem(model, TEST_IDS, TESTED, 0)
     print("| evaluations | way | evaluations a latent | error | on other latents | of auto's | s |")

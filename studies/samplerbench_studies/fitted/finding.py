@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from samplerbench.benchmarks.advice import load_subject
+from samplerbench.benchmarks.advice import make_request
 from samplerbench.models import Denoiser
 from samplerbench.samplers import tabulate
 
@@ -39,7 +39,7 @@ def find_solvers(
     only: Sequence[str] = (),
 ) -> None:
     """Find and write the solvers that ``out`` lacks, for one model and seed."""
-    model = load_subject(name, "cpu", 0, "card", ()).model
+    model = make_request(name, "cpu", 0, "card", ()).model
     subject, folder = Subject(model, seed, latents, power), out / slug(name)
     folder.mkdir(parents=True, exist_ok=True)
     for n in budgets:

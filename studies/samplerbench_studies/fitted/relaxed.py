@@ -47,7 +47,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.advice import load_subject
+from samplerbench.benchmarks.advice import make_request
 from samplerbench.benchmarks.metrics import FrechetEstimate, paired_difference, population_estimate
 from samplerbench.benchmarks.sampling import clamp, latents
 from samplerbench.benchmarks.tuning import (
@@ -341,7 +341,7 @@ def print_rows(args: argparse.Namespace) -> None:
     Raises:
         ValueError: a setting is refused, or the model has no exact data.
     """
-    model, sampler = load_subject(args.model, "cpu", 0, "card", ()).model, make(args.sampler)
+    model, sampler = make_request(args.model, "cpu", 0, "card", ()).model, make(args.sampler)
     equations, choosing = (int(text) for text in args.latents.split(","))
     power = OBJECTIVES[args.objective]
     print("| seed | evaluations | radius | error, hard → soft | rms | median | Fréchet | change |")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import samplerbench
-from samplerbench.benchmarks.advice import load_subject
+from samplerbench.benchmarks.advice import make_request
 from samplerbench.samplers import Grid
 
 from .finding import slug
@@ -36,7 +36,7 @@ def score(
     DPM-Solver-v3 runs on levels at equal distances in log-SNR, and on a flow's own too, with and
     without an evaluation at sigma_min.
     """
-    subject = Subject(load_subject(name, "cpu", 0, "card", ()).model, 0, 2)
+    subject = Subject(make_request(name, "cpu", 0, "card", ()).model, 0, 2)
     specs = ["uniform_lambda", *FLOW_LEVELS[: subject.is_flow]]
     folder, own = out / "runs" / slug(name), out / slug(name)
     for n in budgets:

@@ -114,16 +114,16 @@ class SampleTask:
     start: int
     stop: int
 
-    def prepare(self, world: WorkerContext) -> None:
+    def prepare(self, context: WorkerContext) -> None:
         """Load the model."""
-        world.load(self.model)
+        context.load(self.model)
 
     @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
+    def __call__(self, context: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
         """Return samples ``(n, *event)``; None if there is no grid or the sampler raises an
         error.
         """
-        model = world.load(self.model).model
+        model = context.load(self.model).model
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the peers' own

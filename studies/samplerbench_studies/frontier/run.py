@@ -106,7 +106,7 @@ class Frontier:
                 f"the frontier screens on {self.screen} of the first half of "
                 f"{self.samples} samples; give more samples"
             )
-        self._world = WorkerContext(WorkerConfig.here({}, "cpu"))
+        self._context = WorkerContext(WorkerConfig.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """Return the table's rows, one for each model, end, budget, criterion and side.
@@ -124,7 +124,7 @@ class Frontier:
     def _model(
         self, name: str, end: End, candidates: Sequence[Candidate]
     ) -> Iterable[dict[str, Any]]:
-        model = self._world.load(name).model
+        model = self._context.load(name).model
         problem = ExactProblem(name, model, self.seed, end, self._endpoints(name, model, end))
         sides = {
             side: [c for c in candidates if c.side == side]
@@ -275,7 +275,7 @@ class Frontier:
             SampleTask(problem.name, self.seed, c, budget, problem.end, start, stop)
             for c in candidates
         ]
-        for which, x in self.executor.map(tasks, self._world):
+        for which, x in self.executor.map(tasks, self._context):
             if isinstance(x, Failure):
                 label = candidates[which].label
                 self.progress(f"{problem.name}: {label}: {x.status}, {x.reason}")

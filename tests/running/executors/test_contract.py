@@ -28,7 +28,7 @@ from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 GUIDE = Path(__file__).parents[3] / "docs" / "examples" / "fresh_process.py"
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def of_the_guide():
@@ -66,7 +66,7 @@ def executor(request):
         kind = KINDS[request.param]
         made = make_executor(kind) if isinstance(kind, str) else kind()
         if request.param == "guide":  # test_executing starts the worker as it is written
-            assert made.run(Call(math.hypot, (3, 4)), WORLD) == 5
+            assert made.run(Call(math.hypot, (3, 4)), CONTEXT) == 5
         with new_processes.ready():
             yield made
             made.close()
@@ -84,7 +84,7 @@ guide_too = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def elsewhere(executor):
     """Whether tasks run in another process, which may end."""
-    return executor.run(Call(os.getpid), WORLD) != os.getpid()
+    return executor.run(Call(os.getpid), CONTEXT) != os.getpid()
 
 
 class Slow:
@@ -93,10 +93,10 @@ class Slow:
     def __init__(self, count):
         self.count = count
 
-    def prepare(self, world):
+    def prepare(self, context):
         pass
 
-    def __call__(self, world, tell):
+    def __call__(self, context, tell):
         for k in range(self.count):
             tell(k)
         tell("a sentence")
@@ -104,15 +104,15 @@ class Slow:
 
 
 class Unprepared(Slow):
-    def prepare(self, world):
+    def prepare(self, context):
         raise ValueError("its file is gone")
 
 
 class Asking(Slow):
-    """A task that asks the world for a model."""
+    """A task that asks its context for a model."""
 
-    def __call__(self, world, tell):
-        return world.load("gmm-2d").model.event, world.setting.threads
+    def __call__(self, context, tell):
+        return context.load("gmm-2d").model.event, context.setting.threads
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_each_task_has_its_result_or_its_failure_in_any_order(executor):
         Call(abs, (-2,)),
         Call(_raises),
     ]
-    found = dict(executor.map(tasks, WORLD))
+    found = dict(executor.map(tasks, CONTEXT))
     assert sorted(found) == [0, 1, 2, 3, 4]
     assert (found[0], found[3]) == (5, 2)
     for number, reason in (
@@ -149,23 +149,23 @@ def _raises():
 
 
 def test_no_task_is_no_result(executor):
-    assert list(executor.map([], WORLD)) == []
+    assert list(executor.map([], CONTEXT)) == []
 
 
 def test_what_is_not_wanted_any_more_is_left_out(executor):
     found = {}
     tasks = [Call(abs, (-number,)) for number in range(6)]
-    for number, result in executor.map(tasks, WORLD, wanted=lambda number: number not in (1, 5)):
+    for number, result in executor.map(tasks, CONTEXT, wanted=lambda number: number not in (1, 5)):
         found[number] = result
     assert found == {0: 0, 2: 2, 3: 3, 4: 4}
 
 
 def test_run_is_map_of_one(executor):
-    assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
+    assert executor.run(Call(math.hypot, (3, 4)), CONTEXT) == 5
     with pytest.raises(Failure, match="math domain error"):
-        executor.run(Call(math.sqrt, (-1,)), WORLD)
+        executor.run(Call(math.sqrt, (-1,)), CONTEXT)
     told = []
-    assert executor.run(Slow(2), WORLD, tell=told.append) == 2
+    assert executor.run(Slow(2), CONTEXT, tell=told.append) == 2
     assert told in ([0, 1, "a sentence"], [])
 
 
@@ -175,7 +175,7 @@ def test_progress_says_of_which_task_and_comes_in_the_thread_that_iterates(execu
     def tell(number, news):
         told.append((number, news, threading.current_thread()))
 
-    assert dict(executor.map([Slow(1), Slow(3)], WORLD, tell=tell)) == {0: 1, 1: 3}
+    assert dict(executor.map([Slow(1), Slow(3)], CONTEXT, tell=tell)) == {0: 1, 1: 3}
     of_each = [[news for which, news, _ in told if which == number] for number in (0, 1)]
     assert of_each in ([[0, "a sentence"], [0, 1, 2, "a sentence"]], [[], []])
     assert {thread for *_, thread in told} <= {threading.current_thread()}
@@ -183,19 +183,19 @@ def test_progress_says_of_which_task_and_comes_in_the_thread_that_iterates(execu
 
 def test_what_cannot_be_prepared_is_a_value_error_and_the_next_map_is_whole(executor):
     with pytest.raises(ValueError, match="its file is gone"):
-        list(executor.map([Call(abs, (1,)), Unprepared(1), Call(abs, (2,))], WORLD))
-    assert sorted(dict(executor.map([Slow(1), Slow(2)], WORLD)).values()) == [1, 2]
+        list(executor.map([Call(abs, (1,)), Unprepared(1), Call(abs, (2,))], CONTEXT))
+    assert sorted(dict(executor.map([Slow(1), Slow(2)], CONTEXT)).values()) == [1, 2]
 
 
 def test_what_only_this_process_knows_runs_in_the_thread_that_iterates(executor):
     tasks = [Call(abs, (-1,)), Call(lambda: (os.getpid(), threading.get_ident()))]
-    found = dict(executor.map(tasks, WORLD))
+    found = dict(executor.map(tasks, CONTEXT))
     assert found == {0: 1, 1: (os.getpid(), threading.get_ident())}
 
 
 def test_tasks_see_the_models_and_the_setting_of_the_world(executor):
-    world = WorkerContext(WORLD.setting)
-    assert executor.run(Asking(0), world) == ((2,), WORLD.setting.threads)
+    context = WorkerContext(CONTEXT.setting)
+    assert executor.run(Asking(0), context) == ((2,), CONTEXT.setting.threads)
 
 
 @guide_too
@@ -210,8 +210,8 @@ def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
     models = load_models(suite)
     cells = plan(suite, models, load_references(models))
     tasks = [ShardTask(cell, 0, 20, 4, 8, None) for cell in cells]
-    here = [task(WorkerContext(WORLD.setting), lambda _: None) for task in tasks]
-    found = dict(executor.map(tasks, WORLD))
+    here = [task(WorkerContext(CONTEXT.setting), lambda _: None) for task in tasks]
+    found = dict(executor.map(tasks, CONTEXT))
     for number, mine in enumerate(here):
         assert mine.keys() == found[number].keys()
         assert all((mine[name] == found[number][name]).all() for name in mine)
@@ -222,7 +222,7 @@ def test_a_task_that_ends_its_process_fails_alone(executor, elsewhere):
     if not elsewhere:
         pytest.skip("runs tasks here")
     tasks = [Call(abs, (-1,)), Call(os._exit, (0,)), Call(_killed), Call(abs, (-2,))]
-    found = dict(executor.map(tasks, WORLD))
+    found = dict(executor.map(tasks, CONTEXT))
     assert (found[0], found[3]) == (1, 2)
     assert found[1].status == "crashed"
     assert found[2].status in ("crashed", "killed"), "some executors know who ended it"
@@ -234,7 +234,7 @@ def test_a_task_whose_process_was_killed_once_is_run_again(tmp_path):
     pool = Pool(2)
     with new_processes.ready():
         found = dict(
-            pool.map([Call(_killed_once, (tmp_path / name,)) for name in ("one", "two")], WORLD)
+            pool.map([Call(_killed_once, (tmp_path / name,)) for name in ("one", "two")], CONTEXT)
         )
         pool.close()
     assert found == {0: "one", 1: "two"}
@@ -246,7 +246,7 @@ def test_a_signal_to_a_worker_is_no_failure_of_its_task(number):
     pool = Pool(1)
     with new_processes.ready():
         with pytest.raises(Failure, match="twice; the same command tries it again") as killed:
-            pool.run(Call(_signalled, (number,)), WORLD)
+            pool.run(Call(_signalled, (number,)), CONTEXT)
         pool.close()
     assert killed.value.status == "killed"
 
@@ -275,8 +275,8 @@ def test_what_wanted_raises_ends_the_map(executor):
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        list(executor.map([Call(abs, (-1,)), Call(abs, (-2,))], WORLD, wanted=full))
-    assert executor.run(Call(abs, (-3,)), WORLD) == 3
+        list(executor.map([Call(abs, (-1,)), Call(abs, (-2,))], CONTEXT, wanted=full))
+    assert executor.run(Call(abs, (-3,)), CONTEXT) == 3
 
 
 @guide_too
@@ -285,7 +285,7 @@ def test_a_task_that_takes_too_long_fails_alone(executor):
         pytest.skip("keeps no limits")
     begin = time.monotonic()
     tasks = [Call(time.sleep, (600,)), Call(abs, (-1,))]
-    found = dict(executor.map(tasks, WORLD, limits=[1.0, None]))
+    found = dict(executor.map(tasks, CONTEXT, limits=[1.0, None]))
     assert time.monotonic() - begin < 120
     assert found[0].status == "timed out"
     assert found[1] == 1
@@ -313,7 +313,7 @@ def test_an_interrupt_leaves_at_once_and_nothing_runs_on(executor, elsewhere, tm
         os.kill(os.getpid(), signal.SIGINT)
 
     def collect():
-        for number, _ in executor.map(tasks, WORLD):
+        for number, _ in executor.map(tasks, CONTEXT):
             done.append(number)
 
     timer = threading.Thread(target=interrupt)
@@ -329,7 +329,7 @@ def test_an_interrupt_leaves_at_once_and_nothing_runs_on(executor, elsewhere, tm
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert dict(executor.map([Call(abs, (-3,))], WORLD)) == {0: 3}, "it goes on afterwards"
+    assert dict(executor.map([Call(abs, (-3,))], CONTEXT)) == {0: 3}, "it goes on afterwards"
 
 
 def _writes_its_process(path):
@@ -340,9 +340,9 @@ def _writes_its_process(path):
 
 
 def test_what_is_closed_early_is_given_up_and_a_closed_executor_starts_anew(executor):
-    results = executor.map([Call(abs, (-1,)), Call(abs, (-2,))], WORLD)
+    results = executor.map([Call(abs, (-1,)), Call(abs, (-2,))], CONTEXT)
     next(results)
     results.close()
     executor.close()
     executor.close()
-    assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
+    assert executor.run(Call(math.hypot, (3, 4)), CONTEXT) == 5

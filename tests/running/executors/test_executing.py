@@ -36,7 +36,7 @@ from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import from_function, make_model
 
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -50,28 +50,28 @@ def test_in_process__a_deleted_working_folder_fails_no_task(tmp_path, monkeypatc
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert InProcess().run(Call(math.hypot, (3, 4)), WORLD) == 5
+    assert InProcess().run(Call(math.hypot, (3, 4)), CONTEXT) == 5
 
 
 def test_in_process__the_random_generators_of_a_notebook_go_on_as_without_a_task():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    InProcess().run(Call(torch.rand, (5,)), WORLD)
+    InProcess().run(Call(torch.rand, (5,)), CONTEXT)
     assert torch.equal(torch.rand(2), expected)
 
 
 @pytest.mark.slow
 def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_raises(worker):
     for executor in (InProcess(), worker):
-        assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
+        assert executor.run(Call(math.hypot, (3, 4)), CONTEXT) == 5
         with pytest.raises(Failure, match="ValueError: math domain error") as caught:
-            executor.run(Call(math.sqrt, (-1,)), WORLD)
+            executor.run(Call(math.sqrt, (-1,)), CONTEXT)
         assert caught.value.status == "failed"
         with pytest.raises(Failure, match=r"it called sys.exit\(7\)"):
-            executor.run(Call(exit, (7,)), WORLD)
+            executor.run(Call(exit, (7,)), CONTEXT)
         with pytest.raises(Failure, match="Unusual: past all nets"):
-            executor.run(Call(_past_all_nets), WORLD)
+            executor.run(Call(_past_all_nets), CONTEXT)
 
 
 class Unusual(BaseException):
@@ -87,15 +87,15 @@ def test_a_worker_is_replaced_when_it_dies_or_has_to_be_ended(worker):
     with pytest.raises(
         Failure, match="ended itself with exit code 0, before it had a result"
     ) as crashed:
-        worker.run(Call(os._exit, (0,)), WORLD)
+        worker.run(Call(os._exit, (0,)), CONTEXT)
     assert crashed.value.status == "crashed"
     with new_processes.ready():  # those that replace it
         begin = time.monotonic()
         with pytest.raises(Failure, match="no result after 1 s") as late:
-            worker.run(Call(time.sleep, (600,)), WORLD, limit=1)
+            worker.run(Call(time.sleep, (600,)), CONTEXT, limit=1)
         assert late.value.status == "timed out"
         assert time.monotonic() - begin < 120
-        assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
+        assert worker.run(Call(math.hypot, (3, 4)), CONTEXT) == 5
 
 
 def test_worker__a_fork_is_as_good_as_a_fresh_process(monkeypatch):
@@ -103,18 +103,18 @@ def test_worker__a_fork_is_as_good_as_a_fresh_process(monkeypatch):
     worker = Worker()
     worker.start(fork=True)
     try:
-        forked = worker.run(Call(os.getpid), WORLD)
-        assert worker.run(Call(os.getppid), WORLD) == os.getpid() != forked
-        assert worker.run(Call(os.getpgid, (0,)), WORLD) == forked
-        assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
-        assert worker.run(Call(os.read, (0, 1)), WORLD) == b""
+        forked = worker.run(Call(os.getpid), CONTEXT)
+        assert worker.run(Call(os.getppid), CONTEXT) == os.getpid() != forked
+        assert worker.run(Call(os.getpgid, (0,)), CONTEXT) == forked
+        assert worker.run(Call(math.hypot, (3, 4)), CONTEXT) == 5
+        assert worker.run(Call(os.read, (0, 1)), CONTEXT) == b""
         with pytest.raises(Failure, match=r"in wait_for_ever \(test_executing.py, line \d+\)"):
-            worker.run(Call(wait_for_ever), WORLD, limit=0.2)
+            worker.run(Call(wait_for_ever), CONTEXT, limit=0.2)
         worker.start(fork=True)
         with pytest.raises(Failure, match="ended itself with exit code 3"):
-            worker.run(Call(os._exit, (3,)), WORLD)
+            worker.run(Call(os._exit, (3,)), CONTEXT)
         with new_processes.ready():  # one that replaces it is never a fork: this process computed
-            assert worker.run(Call(os.getpid), WORLD) not in (forked, os.getpid())
+            assert worker.run(Call(os.getpid), CONTEXT) not in (forked, os.getpid())
     finally:
         worker.close()
 
@@ -140,13 +140,13 @@ def test_can_fork__not_beside_another_thread_nor_a_gpu(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_sent_runs_here(worker):
-    assert worker.run(Call(lambda: os.getpid()), WORLD) == os.getpid()
-    assert worker.run(Call(os.getpid), WORLD) != os.getpid()
+    assert worker.run(Call(lambda: os.getpid()), CONTEXT) == os.getpid()
+    assert worker.run(Call(os.getpid), CONTEXT) != os.getpid()
 
 
 def test_a_result_that_cannot_be_sent_is_a_failure(worker):
     with pytest.raises(Failure, match="its result cannot be sent"):
-        worker.run(Call(open, (os.devnull,)), WORLD)
+        worker.run(Call(open, (os.devnull,)), CONTEXT)
 
 
 def cells(**change):
@@ -203,7 +203,7 @@ def test_a_model_that_is_another_one_by_now_is_refused():
         ValueError, match="the files of model gmm-64d changed while the run was going on"
     ):
         ShardTask(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(
-            WORLD
+            CONTEXT
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 from samplerbench.benchmarks.running.executors import Call, Failure, Worker
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ def test_it_is_a_failure_with_its_reason_and_the_next_one_runs(
 ):
     monkeypatch.setattr("samplerbench.benchmarks.running.executors.worker.STOPPED", 0.5)
     with pytest.raises(Failure) as raised:
-        worker.run(Call(task), WORLD, limit=1 if status == "timed out" else 50)
+        worker.run(Call(task), CONTEXT, limit=1 if status == "timed out" else 50)
     assert raised.value.status == status
     assert raised.value.reason.startswith(reason)
-    assert worker.run(Call(abs, (-1,)), WORLD) == 1
+    assert worker.run(Call(abs, (-1,)), CONTEXT) == 1
 
 
 def _returns_twice():
@@ -82,9 +82,9 @@ def _returns_twice():
 
 def test_what_a_fork_returns_is_no_result_of_the_next_task(worker):
     """It has the connection too, and its answer came when the next one was waited for."""
-    assert worker.run(Call(_returns_twice), WORLD) == "its own"
-    assert worker.run(Call(time.sleep, (1,)), WORLD) is None
-    assert worker.run(Call(abs, (-3,)), WORLD) == 3
+    assert worker.run(Call(_returns_twice), CONTEXT) == "its own"
+    assert worker.run(Call(time.sleep, (1,)), CONTEXT) is None
+    assert worker.run(Call(abs, (-3,)), CONTEXT) == 3
 
 
 class _Unkind:
@@ -104,7 +104,7 @@ def _leaves_things_behind(path):
 
 
 def test_what_a_task_leaves_behind_ends_with_the_process(worker, tmp_path):
-    assert worker.run(Call(_leaves_things_behind, (tmp_path / "pid",)), WORLD) == "done"
+    assert worker.run(Call(_leaves_things_behind, (tmp_path / "pid",)), CONTEXT) == "done"
     child = int((tmp_path / "pid").read_text())
     assert _state(child) in "SR"
     worker.close()

@@ -47,7 +47,7 @@ SUITE = {
     "converged_samples": 64,
     "timing": {"enabled": False},
 }
-WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def processes(word):
@@ -121,8 +121,8 @@ def test_a_task_whose_actor_is_killed_is_run_again_a_bounded_number_of_times(
     on_this_machine, tmp_path
 ):
     tasks = [Call(abs, (-1,)), Call(kills_the_actor, (tmp_path / "once",)), Call(abs, (-2,))]
-    assert dict(on_this_machine.map(tasks, WORLD)) == {0: 1, 1: "there", 2: 2}
-    found = dict(on_this_machine.map([Call(kills_the_actor, (None,)), Call(abs, (-3,))], WORLD))
+    assert dict(on_this_machine.map(tasks, CONTEXT)) == {0: 1, 1: "there", 2: 2}
+    found = dict(on_this_machine.map([Call(kills_the_actor, (None,)), Call(abs, (-3,))], CONTEXT))
     assert found[1] == 3
     assert isinstance(found[0], Failure)
     assert found[0].status == "crashed"
@@ -130,7 +130,7 @@ def test_a_task_whose_actor_is_killed_is_run_again_a_bounded_number_of_times(
 
 
 def test_a_cluster_of_this_machine_is_bound_to_localhost_and_leaves_nothing(on_this_machine):
-    assert on_this_machine.run(Call(abs, (-1,)), WORLD) == 1
+    assert on_this_machine.run(Call(abs, (-1,)), CONTEXT) == 1
     folder = on_this_machine._connection._folder
     assert processes(folder)
     assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
@@ -197,7 +197,7 @@ def test_a_machine_that_goes_and_one_that_comes_in_mid_run_leave_the_table_as_it
         quiet_run(check_suite(SUITE, "test"), tmp_path / "run", executor=executor)
         assert len(shaken) == 1
         same(tmp_path / "run", serial)
-        found = dict(executor.map([Call(where, (1.5,)) for _ in range(60)], WORLD))
+        found = dict(executor.map([Call(where, (1.5,)) for _ in range(60)], CONTEXT))
     finally:
         executor.close()
     assert sorted(found) == list(range(60))
@@ -213,7 +213,7 @@ def test_times_are_taken_on_a_machine_of_the_stated_type(cluster):
     executor = Ray(cluster.address, accelerator="H100")
     timer = executor.alone("cpu")
     try:
-        assert timer.run(Call(where, (0,)), WORLD) == "fast"
+        assert timer.run(Call(where, (0,)), CONTEXT) == "fast"
         assert timer._group.share == ray_actors.ActorResources(1, 1.0, "H100")
         with pytest.raises(ValueError, match=r"GPUs of types A100, H100; say which one times are"):
             Ray(cluster.address).alone("cuda")
@@ -234,7 +234,7 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
             with pytest.raises(
                 ValueError, match=r"has samplerbench .* where this process has 0.0.1"
             ):
-                executor.run(Call(abs, (-1,)), WORLD)
+                executor.run(Call(abs, (-1,)), CONTEXT)
         with monkeypatch.context() as patched:
             gone = ray_actors.Environment("/no/such/folder", (), {})
             patched.setattr(ray_actors.Environment, "of_this_process", lambda: gone)

@@ -46,13 +46,13 @@ class Timer(Serial):
         self.host, self.failing, self.sizes, self.others_closed = host, failing, [], []
         self.worker = Worker()
 
-    def run(self, task, world, *, tell=lambda _: None, limit=None):
+    def run(self, task, context, *, tell=lambda _: None, limit=None):
         if isinstance(task, TimesTask):
             self.sizes.append(task.size)
             self.others_closed.append(self.host().closed)
             if self.failing is not None:
                 raise self.failing
-        return self.worker.run(task, world, tell=tell)
+        return self.worker.run(task, context, tell=tell)
 
     def close(self):
         self.worker.close()
@@ -108,13 +108,13 @@ class Elsewhere(InProcess):
 class Losing(Elsewhere):
     """A failure comes after the first of two cells."""
 
-    def run(self, task, world, *, tell=lambda _: None, limit=None):
+    def run(self, task, context, *, tell=lambda _: None, limit=None):
         def tell_first(news):
             tell(news)
             if isinstance(news, tuple):
                 raise Failure("crashed", "its machine was lost")
 
-        return super().run(task, world, tell=tell_first, limit=limit)
+        return super().run(task, context, tell=tell_first, limit=limit)
 
 
 def test_times_taken_before_a_machine_was_lost_are_kept(tmp_path):
