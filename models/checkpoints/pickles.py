@@ -9,6 +9,7 @@ configurations can be read, while their code does not run.
 from __future__ import annotations
 
 import collections
+import inspect
 import io
 import pickle
 import struct
@@ -163,6 +164,16 @@ def _load_bytearray(unpickler: Any) -> None:
     unpickler.append(bytearray(unpickler.read(size)))
 
 
+def _load_build(unpickler: Any) -> None:
+    """Set the state of an object of the file, but of no class or function: this process has them too."""
+    if isinstance(unpickler.stack[-2], type) or inspect.isroutine(unpickler.stack[-2]):
+        raise UnsafePickleError(
+            "it changes a class or function, which no checkpoint needs; nothing of it was executed. "
+            "Get the file from its author as safetensors"
+        )
+    pickle._Unpickler.dispatch[pickle.BUILD[0]](unpickler)
+
+
 MOST_MODULES = 100_000
 """Most modules of a network; a shared module counts once for each parent."""
 MOST_PARTS = 1_000_000
@@ -194,6 +205,7 @@ class RestrictedUnpickler(pickle._Unpickler):
             for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
         },
         pickle.BYTEARRAY8[0]: _load_bytearray,
+        pickle.BUILD[0]: _load_build,
     }
 
     def find_class(self, module: str, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -75,7 +76,7 @@ class Signature:
     Attributes:
         inputs: all inputs, in the program's order.
         state: noisy image, the floating-point input with the most dimensions.
-        time: time, another input with at most one number per row.
+        time: time, another input with at most one number per row; of several, by name, then by dtype.
         labels: labels, the remaining input; None if there is none.
         output: first output, the prediction.
     """
@@ -119,13 +120,23 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
     state = max(floats, key=lambda port: len(port.shape))
     others = [port for port in inputs if port is not state]
     flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
-    # prefer a floating-point input as the time, since integers are likely labels
-    time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
+    time = min(flat, key=_unlikeness_to_time, default=None)
     labels = next((port for port in others if port is not time), None)
     output = outputs[0]
     if time is None or len(output.shape) != len(state.shape):
         raise CheckpointError(f"{path}: its inputs are {ports} and its output {output}; {wanted}")
     return Signature(tuple(inputs), state, time, labels, output)
+
+
+TIME_WORDS = {"t", "time", "times", "timestep", "timesteps", "step", "sigma", "sigmas", "noise"}
+"""Words in names of a network's time input, such as timesteps, c_noise, or EDM's noise_labels."""
+
+
+def _unlikeness_to_time(port: Port) -> tuple[bool, bool, bool]:
+    """Return a key that sorts inputs by their names, then by dtype, since integers are likely labels."""
+    words = set(re.split(r"[\W_]+", port.name.lower()))
+    is_label = bool(words & {"y", "label", "labels", "class", "classes"})
+    return is_label, words.isdisjoint(TIME_WORDS), not port.dtype.is_floating_point
 
 
 def program_specification(

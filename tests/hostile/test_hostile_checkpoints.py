@@ -65,6 +65,30 @@ def test_open_checkpoint__a_bomb_is_one_sentence(tmp_path, content, words):
         open_checkpoint(tmp_path / "x")
 
 
+def changing(name, state):
+    """A pickle that sets attributes of a class or function of this process, which it names."""
+    module, _, part = name.rpartition(".")
+    return (
+        b"\x80\x02c" + f"{module}\n{part}\n".encode() + pickle.dumps((None, state), 2)[2:-1] + b"b."
+    )
+
+
+@each(
+    ("name", "state"),
+    [
+        ("torch._utils._rebuild_tensor_v2", {"__defaults__": ({"neg": True},)}),
+        ("torch.storage.UntypedStorage", {"nbytes": 7}),
+        ("somebody.Network", {"forward": 7}),
+    ],
+)
+def test_open_checkpoint__changes_no_class_and_no_function(tmp_path, name, state):
+    before = torch._utils._rebuild_tensor_v2.__defaults__, torch.UntypedStorage.nbytes
+    (tmp_path / "x.pt").write_bytes(changing(name, state))
+    with pytest.raises(CheckpointError, match="changes a class or function"):
+        open_checkpoint(tmp_path / "x.pt")
+    assert before == (torch._utils._rebuild_tensor_v2.__defaults__, torch.UntypedStorage.nbytes)
+
+
 class Module:
     """Pickled, it is taken for a module of a network."""
 

@@ -55,7 +55,12 @@ def specification_fields(scheduler: Settings) -> dict[str, Any]:
         )
     prediction = _look_up(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow" or scheduler.get("use_flow_sigmas"):
-        return _flow_fields(scheduler)
+        if prediction == "v":
+            raise CheckpointError(
+                f"prediction_type v_prediction with use_flow_sigmas is no training that is known; write "
+                f"the one that the network was trained with into {SCHEDULER}"
+            )
+        return _flow_fields(scheduler) | {"prediction": prediction}
     if prediction == "v" and scheduler.get("timestep_type") == "continuous":
         return _continuous_fields(scheduler)
     return _table_fields(scheduler, kind, prediction)

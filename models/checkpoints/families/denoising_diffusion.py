@@ -92,6 +92,7 @@ def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> 
         "the rates of noise are in the file",
         *([f"the weights of its loss are those of {objective}"] if objective else []),
         "images that the network is shown are in [-1, 1], as auto_normalize has it",
+        "its frequencies of time are taken to have sinusoidal_pos_emb_theta = 10000, the default",
         *([groups] if unet_arguments["groups"] else []),
         *([zeros] if unet_arguments["self_conditioned"] else []),
         *choice_in_words(sets),

@@ -45,6 +45,8 @@ DTYPES = {
     6: torch.float16,
     7: torch.float32,
     8: torch.float64,
+    10: torch.complex64,
+    11: torch.complex128,
     12: torch.bool,
     13: torch.bfloat16,
 }
@@ -167,10 +169,10 @@ class Program(nn.Module):
         self.ports: list[Port] = []
         for spec in inputs:
             self._add_input(graph, tensors, spec)
-        (kind, spec), *more = (next(iter(output.items())) for output in outputs)
-        if more or kind != "user_output" or "as_tensor" not in spec["arg"]:
-            raise self._refusal("gives more than one tensor, or changes its buffers")
-        self._result: str = spec["arg"]["as_tensor"]["name"]
+        kinds, specs = zip(*(next(iter(output.items())) for output in outputs), strict=True)
+        if {*kinds} != {"user_output"} or "as_tensor" not in specs[0]["arg"]:
+            raise self._refusal("changes its buffers, or its first output is no tensor")
+        self._result: str = specs[0]["arg"]["as_tensor"]["name"]
         output = self._port(graph, self._result)
         self._steps = list(self._read_nodes(graph["nodes"]))
         self.signature = signature_of(path, self.ports, [output])
@@ -214,7 +216,7 @@ class Program(nn.Module):
         meta = graph["tensor_values"][name]
         sizes = tuple(size.get("as_int") for size in meta["sizes"])
         if meta["dtype"] not in DTYPES:
-            raise self._refusal(f"has an input of the dtype {meta['dtype']}")
+            raise self._refusal(f"has an input or output of the dtype {meta['dtype']}")
         return Port(name, sizes, DTYPES[meta["dtype"]])
 
     def _read_nodes(

@@ -55,6 +55,19 @@ def test_the_schedule_of_betas_is_the_process(tmp_path, said, betas):
     assert (spec.snap, dict(spec.time), spec.prediction) == ("nearest", {"of": "t"}, "eps")
 
 
+@each(
+    "kind",
+    ["DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "SASolver"],
+)
+@each(("said", "prediction"), [("sample", "x0"), ("epsilon", "eps"), ("flow_prediction", "flow")])
+def test_flow_sigmas_are_a_process_and_no_prediction(tmp_path, kind, said, prediction):
+    flow = {"_class_name": f"{kind}Scheduler", "use_flow_sigmas": True}
+    spec = spec_of(pipeline(tmp_path, flow | {"prediction_type": said}))
+    assert (spec.process["name"], spec.prediction) == ("flow", prediction)
+    with pytest.raises(CheckpointError, match="v_prediction with use_flow_sigmas"):
+        spec_of(pipeline(tmp_path, flow | {"prediction_type": "v_prediction"}))
+
+
 def test_schedulers_have_defaults_of_their_own(tmp_path):
     spec = spec_of(pipeline(tmp_path, {"_class_name": "HeunDiscreteScheduler"}))
     assert (spec.process["start"], spec.process["end"]) == (0.00085, 0.012)

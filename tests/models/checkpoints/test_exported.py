@@ -108,6 +108,44 @@ def test_program_network__no_rows_give_no_rows(rows, times):
 
 
 @pytest.mark.parametrize(
+    ("names", "dtypes", "time"),
+    [
+        (("class_labels", "timesteps"), "ii", "timesteps"),
+        (("y", "c_noise"), "fi", "c_noise"),
+        (("class_labels", "noise_labels"), "ii", "noise_labels"),
+        (("a", "b"), "if", "b"),
+        (("a", "b"), "ii", "a"),
+    ],
+)
+def test_signature_of__the_time_is_known_by_its_name_and_then_its_dtype(names, dtypes, time):
+    kinds = {"i": torch.int64, "f": torch.float32}
+    image = Port("x", (None, 2, 8, 8), torch.float32)
+    others = [Port(name, (None,), kinds[kind]) for name, kind in zip(names, dtypes, strict=True)]
+    found = signature_of(Path("p.pt2"), [image, *others], [image])
+    assert (found.time.name, found.labels.name) == (time, ({*names} - {time}).pop())
+
+
+class Rotated(nn.Module):
+    """A network with complex numbers and two outputs, the first of which is the prediction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("turns", torch.polar(torch.ones(4), torch.arange(4.0)))
+
+    def forward(self, x, t):
+        pairs = torch.view_as_complex(x.reshape(x.shape[0], 2, 8, 4, 2)) * self.turns
+        return torch.view_as_real(pairs).reshape(x.shape) * t[:, None, None, None], x
+
+
+def test_program__complex_numbers_and_the_first_of_two_outputs(tmp_path):
+    path = to_exported(Rotated(), tmp_path / "net.pt2", torch.randn(3, 2, 8, 8), torch.rand(3))
+    model = load(path, {"training": "denoiser"})
+    x = torch.randn(3, *model.event)
+    wanted = Rotated()(x, torch.full((3,), 0.7))[0]
+    torch.testing.assert_close(model.denoise(x, 0.7, None), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("network", "training"),
     [(ExactEDM, "edm"), (ExactDDPM, "linear-eps"), (ExactFlow, "flow")],
 )
