@@ -5,6 +5,10 @@ The value is the mean over samples of decibels, as in papers, and not the PSNR o
 PSNR of equal images would be infinite. Saving with 8 bits adds an error of variance range² / (12 ·
 255²). A smaller MSE counts as this variance, which gives 58.9 dB.
 
+A sample that ends in another mode is as far from its endpoint as two endpoints are from each other.
+This value, of each endpoint and the one before it, is a column, since verdicts allow for such samples
+among those that were not drawn.
+
 LPIPS (Zhang et al. 2018, arXiv:1801.03924) uses the authors' package with its linear weights. The
 backbone, torchvision's AlexNet or VGG-16, is the user's file. Nothing is downloaded.
 """
@@ -13,8 +17,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -99,18 +104,20 @@ def _load_file(path: Path, *_changes: int) -> tuple[Any, str, int]:
     return network, f"{name}-{hash_of_file(path)[:16]}", side
 
 
-@metric("psnr_conv", version=1, needs=NEEDS, quantities=(PSNR,), default=False)
+@metric("psnr_conv", version=2, needs=NEEDS, quantities=(PSNR,), default=False)
 def psnr_conv(cell: Context) -> Measured:
     """Measure the mean PSNR of samples to endpoints, in dB; empty without samples or a data range."""
     limits = cell.limits or (0.0, 1.0)
-    pairs = ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell))
-    each = np.concatenate([[], *(peak_signal_to_noise(x, r, limits) for x, r in pairs)])
+    each, apart = _compare_blocks(
+        ((x.cpu().numpy(), r.cpu().numpy()) for x, r in image_pairs(cell)),
+        partial(peak_signal_to_noise, limits=limits),
+    )
     capped = (each > -10 * np.log10(FLOOR) - 1e-9).sum() / max(len(each), 1)
-    return _mean_of(each, "psnr_conv", psnr_capped=capped)
+    return _mean_of(each, "psnr_conv", psnr_apart=apart, psnr_capped=capped)
 
 
 @metric(
-    "lpips_conv", version=1, needs=NEEDS, quantities=(LPIPS,), default=False, weights=lpips_name
+    "lpips_conv", version=2, needs=NEEDS, quantities=(LPIPS,), default=False, weights=lpips_name
 )
 @torch.no_grad()
 def lpips_conv(cell: Context) -> Measured:
@@ -120,17 +127,39 @@ def lpips_conv(cell: Context) -> Measured:
     backbone, or neither grey nor RGB.
     """
     (network, name, side), (low, high) = load_lpips(), cell.limits or (0.0, 1.0)
-    blocks: list[Any] = [[]]
-    for pair in image_pairs(cell):
-        channels, *sides = pair[0].shape[1:]
-        if channels not in (1, 3) or len(sides) != 2 or min(sides) < side:
-            size = f"grey or RGB images of {side} x {side} pixels or more"
-            cell.once("no LPIPS", partial(log.warning, "%s needs %s: no LPIPS.", name, size))
-            return Measured({})
-        x, r = (2 * (each.float() - low) / (high - low) - 1 for each in pair)
-        both = (each.expand(-1, 3, -1, -1) for each in (x, r))
-        blocks.append(network.to(x.device)(*both).flatten().double().cpu().numpy())
-    return _mean_of(np.concatenate(blocks), "lpips_conv", lpips_network=name)
+    blocks = image_pairs(cell)
+    first = next(blocks, None)
+    if first is None:
+        return Measured({})
+    channels, *sides = first[0].shape[1:]
+    if channels not in (1, 3) or len(sides) != 2 or min(sides) < side:
+        size = f"grey or RGB images of {side} x {side} pixels or more"
+        cell.once("no LPIPS", partial(log.warning, "%s needs %s: no LPIPS.", name, size))
+        return Measured({})
+
+    def distances(*pair: Tensor) -> FloatArray:
+        both = ((2 * (x.float() - low) / (high - low) - 1).expand(-1, 3, -1, -1) for x in pair)
+        return network.to(pair[0].device)(*both).flatten().double().cpu().numpy()
+
+    each, apart = _compare_blocks(chain([first], blocks), distances)
+    return _mean_of(each, "lpips_conv", lpips_apart=apart, lpips_network=name)
+
+
+def _compare_blocks(
+    blocks: Iterable[tuple[Any, Any]], compare: Callable[[Any, Any], FloatArray]
+) -> tuple[FloatArray, float]:
+    """Return ``compare`` of images and their endpoints, and its mean over neighbouring endpoints.
+
+    The mean is NaN if no block has two endpoints.
+    """
+    each: list[Any] = [[]]
+    apart: list[Any] = [[]]
+    for images, ends in blocks:
+        each.append(compare(images, ends))
+        if len(ends) > 1:
+            apart.append(compare(ends[1:], ends[:-1]))
+    between = np.concatenate(apart)
+    return np.concatenate(each), float(between.mean()) if len(between) else np.nan
 
 
 def _mean_of(values: FloatArray, name: str, **beside: object) -> Measured:

@@ -7,12 +7,14 @@ seen:
 
     memorised = share of samples with r below the held-out data's 1 % quantile.
 
-So a model that generalises has a share of 1 % on any data set. Without held-out data, every
-training example is held out from the others in turn.
+So a model that generalises has a share of 1 % on average over sets of held-out data. That of one set
+of k varies: its standard deviation is 0.1 / sqrt(k). Without held-out data, every training example is
+held out from the others in turn.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +36,8 @@ class Memorisation:
 
     Attributes:
         share: share of samples with a ratio below ``threshold``; without memorisation about 1 %.
-        low, high: exact 95 % binomial interval of ``share`` (Clopper and Pearson 1934).
+        low, high: exact 95 % binomial interval of ``share``, given ``threshold`` (Clopper and Pearson
+            1934).
         threshold: quantile of the held-out data's ratios.
         ratio: :func:`distance_ratio` of each sample, ``(n,)`` in [0, 1].
     """
@@ -76,17 +79,22 @@ def memorised_threshold(
 
     Args:
         training: examples ``(m, ...)``, m >= 2, or m >= 3 for ``held_out`` None.
-        held_out: k >= 1 other data ``(k, ...)`` of the same kind. None holds out each example in
-            turn.
+        held_out: other data ``(k, ...)`` of the same kind. None holds out each example in turn.
         level: level of the quantile, in (0, 1).
 
-    Raises a ValueError without held-out data, and the errors of :func:`distance_ratio`.
+    Of k fresh ratios, the j-th smallest exceeds a share of j / (k + 1) on average (Weibull 1939). So
+    there is no threshold below 1 / level - 1 of them.
+
+    Raises a ValueError with too few held-out data, and the errors of :func:`distance_ratio`.
     """
     fresh = training if held_out is None else held_out
-    if not len(as_rows(fresh)):
-        raise ValueError("no held-out data have no threshold: pass at least one, or None")
+    fewest = math.ceil(1 / level) - 1
+    if len(as_rows(fresh)) < fewest:
+        raise ValueError(
+            f"{len(as_rows(fresh))} held-out data have no {level:.2g} quantile: pass at least {fewest}"
+        )
     ratio = distance_ratio(fresh, training, same=held_out is None)
-    return float(np.quantile(ratio, level))
+    return float(np.quantile(ratio, level, method="weibull"))
 
 
 def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:
@@ -127,7 +135,7 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
     return share_interval(hits, n, 1 - confidence)
 
 
-@metric("memorised", version=9, needs={"samples", "training set"}, quantities=(MEMORISED,))
+@metric("memorised", version=10, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def measure_memorised(cell: Context) -> Measured:
     """Measure the share of near-copies of training examples; no result without samples."""
     if not len(cell.known_rows):

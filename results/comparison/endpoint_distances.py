@@ -33,6 +33,8 @@ IMAGINARY_FLIPS = 2.5
 """Number of unseen flips in the upper end of the interval of a mean square."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
 """Fewest samples that may carry half of a mean square with a valid interval: min(20, 0.25 n), at least 2."""
+LARGEST_LOG = 700.0
+"""Largest logarithm of a factor between a value and the ends of its interval; beyond it, they are 0 and inf."""
 EXACT = 1e-12
 """Share of the distance between two endpoints to which smaller distances are raised."""
 
@@ -91,7 +93,8 @@ def summarise_distances(distances: Array, apart: float, summary: Summary) -> Dis
         if n < 2:
             return DistanceSummary(value, math.nan, math.nan, math.nan)
         spread = float(influence.std(ddof=1)) / math.sqrt(n)
-        factor = math.exp(half_width_95(max(df, 1)) * spread)
+        reach = half_width_95(df) * spread
+        factor = math.exp(reach) if reach < LARGEST_LOG else math.inf
         return DistanceSummary(value, value * spread, value / factor, value * factor)
     squares = np.square(distances)
     q = float(squares.mean())

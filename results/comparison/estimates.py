@@ -14,7 +14,9 @@ is the root of a mean q of squares. The log of the typical error g is a trimmed 
 The error of a difference of means allows for unseen flips, and is multiplied by an exact slope:
 r_b - r_a = (q_b - q_a) / (r_a + r_b), and g_b - g_a = (log g_b - log g_a) times the logarithmic
 mean of g_a and g_b. The delta method's error is used if it is larger, since a slope ignores a
-common factor of both values.
+common factor of both values. Means of images allow for unseen flips too. If all samples of two
+samplers coincide, those that were not drawn may differ: the range of the influence takes the place
+of a flip's.
 
 If latents may be shared but influence values are missing, the covariance may have either sign. Then
 the error is se_a + se_b, the largest possible error. Each se is at least the longer half of its
@@ -54,7 +56,8 @@ class Estimate:
         reference: ``(m,)`` contribution of each reference sample; None if there are none.
         reach: standard error that the longer half of the stored 95 % interval implies; 0 without one.
         summary: statistic over the samples.
-        jump: ``influence`` of a flip, a sample that ends in another mode; 0 for means and shares.
+        jump: ``influence`` of a flip, a sample that ends in another mode; its distance from other samples
+            for a mean with :attr:`.Quantity.apart`; 0 for other means, and for shares.
         df: degrees of freedom of ``se``, > 0; inf for many.
     """
 
@@ -143,7 +146,10 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
         se = max(se, reach)  # the longer half of the interval allows for unseen flips
     if influence is not None and quantity.apart:
         scale = number(row, quantity.apart) or 0.0
-        if quantity.summary == "typical":
+        if quantity.summary == "mean":
+            jump = float(np.abs(influence - scale).max())
+            se = None if se is None else math.hypot(se, IMAGINARY_FLIPS * jump / len(influence))
+        elif quantity.summary == "typical":
             influence = typical_error(influence, scale).influence
             jump = float(influence.max())
         else:
@@ -185,8 +191,13 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
             counts[0] -= 2 * int(TRIM * paired)
         df = _joint_df(variances, [count - 1 for count in counts])
         variance = sum(variances)
-        if a.summary != "mean":
-            unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
+        jump = max(a.jump, b.jump)
+        if not jump and not variance:  # samples that were not drawn may differ
+            jump = max(map(float, map(np.ptp, shared)))
+        unseen = IMAGINARY_FLIPS * jump / paired
+        if a.summary == "mean":
+            variance += unseen**2
+        else:
             by_delta = _variance_of_difference(
                 _secant_slope(a, a) * a.influence, _secant_slope(b, b) * b.influence
             )

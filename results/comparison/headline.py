@@ -55,7 +55,8 @@ def headline_table(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
         between the least and the most nfe tried, ``smallest`` and ``largest``. It is inf if
         ``largest`` is too small. A diverged row is beyond every tolerance, and was tried at its
         budget. ``shown`` is the number as text, ``flag`` why to distrust it.
-        ``verdict`` is "worse" if a curve is shown to need more than the first curve of its model.
+        ``verdict`` is "worse" if a curve is shown to need more than the first curve of its model,
+        also by rows: at some budget the first curve is within the tolerance, and this one above it.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _headline_rows(rows)]
@@ -137,12 +138,16 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for curve, by_nfe in curves.items():
         nfe, records = list(by_nfe), list(by_nfe.values())
         values = [number(row, "fd_conv") or 0.0 for row in records]
-        ends = [ends for row in records if (ends := interval_bounds(row, "fd_conv"))]
+        ends = [interval_bounds(row, "fd_conv") or (math.nan, math.nan) for row in records]
         cross = find_crossing(nfe, values, ends, tolerance)
         line = {**same, "curve": curve, "smallest": nfe[0], "largest": nfe[-1]}
         line |= {"nfe_to_floor": cross.value, "low": cross.low, "high": cross.high}
         line["shown"] = crossing_in_words(cross, nfe[0], nfe[-1])
         line["lost"] = records[-1]["status"] == "diverged"  # which needs no interval
+        line["above"] = max(
+            (n for n, end in zip(nfe, ends, strict=True) if end[0] > tolerance), default=0.0
+        )
+        line["within"] = min((n for n in nfe if n >= cross.high), default=math.inf)
         flags = () if line["lost"] else (interval_flag(row, "fd_conv") for row in records)
         line["flag"] = next(filter(None, flags), "")
         lines.append(line)
@@ -152,6 +157,9 @@ def _headline_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
         line["verdict"] = claim(_evidence_from_intervals(lines[0], line), level)
         if line["lost"] and lines[0]["high"] <= line["largest"]:
             line["verdict"] = "worse"
+        # crossings between budgets are interpolated, which shows nothing
+        if line["verdict"] == "worse" and line["above"] < lines[0]["within"]:
+            line["verdict"] = "inconclusive"
     lines[0]["verdict"] = ""
     return lines
 

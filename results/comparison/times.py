@@ -1,13 +1,13 @@
 """Wall times: medians with exact intervals, their ratios, and verdicts on speed.
 
-The interval of a ratio of medians is Price and Bonett's (2002). Let c be (n + 1) / 2 - sqrt(n),
-rounded and at least 1. The order statistics x_(c) and x_(n-c+1) of n times enclose the median with
-probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2). Then
+The interval of a ratio of medians follows from the exact intervals [l, u] of the logarithms m of
+both medians (:func:`median_interval`), by Zou and Donner's (2008) method for differences:
 
-    SE(log median) = (log x_(n-c+1) - log x_(c)) / (2 z),        z = Phi^-1(1 - P(B <= c - 1)),
+    from  m_b - m_a - hypot(m_b - l_b, u_a - m_a)   to   m_b - m_a + hypot(u_b - m_b, m_a - l_a).
 
-and log(median_b / median_a) is normal with the sum of both variances. The interval covers scatter
-within a run, not differences between days.
+Unlike a standard error from the spread of order statistics (Price and Bonett 2002), it also holds for
+times with two states, such as a processor with and without turbo, whose median may be in either. The
+interval covers scatter within a run, not differences between days.
 
 Times of one timing pass were measured side by side in every round. Their ratios within rounds are
 compared, so that drift of the machine cancels. A clock's verdict is "faster" or "slower" if the
@@ -21,10 +21,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist, median
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from ..text import Interval, interval_ends
+from ..text import Z95, Interval
 
 FEWEST = 6
 """Least number of times for a 95 % interval; the range of five covers the median with 94 %."""
@@ -78,15 +78,21 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ratio of median times, candidate over baseline, as a logarithm with a standard error."""
+    """Ratio of median times, candidate over baseline, as a logarithm with a 95 % interval."""
 
     log: float
-    se: float
+    low: float
+    high: float
+
+    @property
+    def se(self) -> float:
+        """Standard error of ``log``, from the longer half of the interval."""
+        return max(self.high - self.log, self.log - self.low) / Z95
 
     @property
     def interval(self) -> Interval:
         """Ratio of the median times, > 0, with its 95 % interval."""
-        return Interval(*map(math.exp, (self.log, *interval_ends(self.log, self.se))))
+        return Interval(*map(math.exp, (self.log, self.low, self.high)))
 
 
 @dataclass(frozen=True)
@@ -121,23 +127,15 @@ def why_not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]
     return NoRatio(f"flagged: {flag}") if flag else None
 
 
-def _median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio | NoRatio:
-    if min(len(baseline), len(candidate)) < FEWEST:
+def _median_ratio(*sides: Sequence[float]) -> Ratio | NoRatio:
+    if min(map(len, sides)) < FEWEST:
         return NoRatio(f"fewer than {FEWEST} times")
-    if min(*baseline, *candidate) <= 0:
+    if min(map(min, sides)) <= 0:
         return NoRatio("a time that is not positive")
-    (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
-    return Ratio(log_b - log_a, math.hypot(se_a, se_b))
-
-
-def log_median(times: Sequence[float]) -> tuple[float, float]:
-    """Return the log of the median of at least :data:`FEWEST` positive times, and its standard error."""
-    n, ordered = len(times), sorted(times)
-    c = max(1, round((n + 1) / 2 - math.sqrt(n)))
-    outside = sum(math.comb(n, k) for k in range(c)) / 2**n
-    z = NormalDist().inv_cdf(1 - outside)
-    width = math.log(ordered[n - c]) - math.log(ordered[c - 1])
-    return math.log(median(ordered)), width / (2 * z)
+    logs = [(math.log(median(times)), *map(math.log, median_interval(times))) for times in sides]
+    (a, low_a, high_a), (b, low_b, high_b) = logs
+    down, up = math.hypot(b - low_b, high_a - a), math.hypot(high_b - b, a - low_a)
+    return Ratio(b - a, b - a - down, b - a + up)
 
 
 MARGIN = 0.01

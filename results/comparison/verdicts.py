@@ -22,7 +22,7 @@ from ..quantities import Quantity, quantities
 from ..table.curves import Tuning, tuning_of
 from ..values import Record, number, text
 from .estimates import Difference, Estimate, difference, is_dominated
-from .pairing import Entry, Pair
+from .pairing import Entry, Pair, cell_identity
 from .sample_shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
 from .times import NoRatio, Speed, speed_verdict, time_ratio
@@ -76,17 +76,23 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
     The margin is ``share`` of the baseline's value or, if larger, of ten times the resolution. For
     shares of samples the margin is ``share`` itself. For values in dB, ``share`` is a share of the
-    error before the logarithm. Identical rows differ by 0 with error 0, so they are equivalent.
+    error before the logarithm. Identical rows of one cell differ by 0 with error 0, so they are
+    equivalent. Other samplers with identical samples may differ in samples that were not drawn.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
         return None
     margin = _margin_of_value(pair, quantity, a, share)
-    if a.same(b) and _is_same_row(pair, quantity, a, b):
+    is_one_cell = cell_identity(pair.baseline.record) == cell_identity(pair.candidate.record)
+    if is_one_cell and a.same(b) and _is_same_row(pair, quantity, a, b):
         gap = Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0))
         return Judgement(pair, quantity, a, b, gap, margin, "")
     gap = difference(a, b, same_latents=pair.same_latents)
-    return Judgement(pair, quantity, a, b, gap, margin, _pair_refusal(pair, quantity, gap))
+    reason = _pair_refusal(pair, quantity, gap)
+    is_rms = quantity.summary == "root mean square"  # as the resolution is
+    if not reason and is_rms and max(a.value, b.value) < _resolution(pair, quantity):
+        reason = "below the resolution of the reference solutions"
+    return Judgement(pair, quantity, a, b, gap, margin, reason)
 
 
 def _is_same_row(pair: Pair, quantity: Quantity, a: Estimate, b: Estimate) -> bool:
@@ -218,9 +224,13 @@ def _margin_of_value(pair: Pair, quantity: Quantity, baseline: Estimate, share: 
         return share
     if quantity.unit == "dB":  # a logarithm: the share is of the error that it is taken of
         return 20 * math.log10(1 + share)
+    return share * max(baseline.value, FLOOR_ERRORS * _resolution(pair, quantity), 0.0)
+
+
+def _resolution(pair: Pair, quantity: Quantity) -> float:
+    """Return the larger resolution of two rows' reference solutions; 0 if they are exact."""
     name = quantity.resolution
-    resolution = max(number(entry.record, name) or 0.0 for entry in pair) if name else 0.0
-    return share * max(baseline.value, FLOOR_ERRORS * resolution, 0.0)
+    return max(number(entry.record, name) or 0.0 for entry in pair) if name else 0.0
 
 
 _DOMINATED = "dominated by the model's own error; see fd_conv"
@@ -240,7 +250,8 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
     """Return the reason against any verdict on a row by a quantity; "" if there is none."""
     if quantity.to_data and is_dominated(row):
         return _DOMINATED
-    if quantity.summary == "root mean square" and number(row, quantity.apart) is None:
+    is_mean = quantity.summary in ("root mean square", "mean")
+    if is_mean and quantity.apart and number(row, quantity.apart) is None:
         return "measured before its verdicts allowed for flips; run it again"
     flag = text(row, quantity.flag) if quantity.flag else ""
     return f"flagged: {flag}" if flag else ""

@@ -111,7 +111,11 @@ PSNR = Quantity(
     influence="psnr_conv",
     listed=True,
     lower=False,
-    beside=(_number("psnr_capped", "share with errors below 8-bit rounding", "share"),),
+    apart="psnr_apart",
+    beside=(
+        _number("psnr_apart", "mean PSNR of two converged endpoints: what a flip leaves"),
+        _number("psnr_capped", "share with errors below 8-bit rounding", "share"),
+    ),
 )
 
 LPIPS = Quantity(
@@ -129,7 +133,11 @@ LPIPS = Quantity(
     power=2,
     listed=True,
     same="lpips_network",
-    beside=(_text("lpips_network", "backbone of lpips_conv, and a hash of its weights"),),
+    apart="lpips_apart",
+    beside=(
+        _number("lpips_apart", "mean LPIPS of two converged endpoints: what a flip costs"),
+        _text("lpips_network", "backbone of lpips_conv, and a hash of its weights"),
+    ),
 )
 
 STRONG = (

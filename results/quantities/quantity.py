@@ -64,7 +64,8 @@ class Quantity:
             is no such array, and verdicts are impossible.
         reference_influence: name of the array for the reference samples; "" if there is none.
         summary: statistic over the samples (:data:`Summary`).
-        apart: column of the distance between two endpoints; needed by summaries of distances.
+        apart: column of the value between two endpoints, which a sample in another mode has; needed by
+            summaries of distances. Verdicts then allow for such samples among those not drawn.
         power: near convergence, a method of order p lowers the value as steps ** -(p * power).
             It is 1 for distances of samples, 2 for squares such as Fréchet distances, else 0.
         listed: True if the report's table of all rows has a column for the quantity.

@@ -100,6 +100,9 @@ def test_psnr_conv__is_the_mean_of_decibels_with_its_error():
     assert result.columns["psnr_conv"] == pytest.approx(30.0, abs=1e-4)
     assert result.columns["psnr_conv_se"] == pytest.approx(each.std(ddof=1) / 40**0.5)
     assert result.columns["psnr_capped"] == 0.0
+    apart = np.concatenate([peak_signal_to_noise(ends[k + 1 : k + 32], ends[k : k + 31][: 39 - k], LIMITS)
+                            for k in (0, 32)])  # fmt: skip
+    assert result.columns["psnr_apart"] == pytest.approx(apart.mean(), abs=1e-4)
 
 
 def test_psnr_conv__equal_samples_are_finite_and_counted():
@@ -184,7 +187,7 @@ def test_psnr_conv__joins_a_finished_run_from_its_samples(tmp_path):
     after = run(metrics=["default", "psnr_conv"])
     assert (after["psnr_conv"] > 5).all()
     assert shards == {path: path.stat().st_mtime_ns for path in shards}
-    rest = before.columns.difference(["psnr_conv", "psnr_conv_se", "psnr_capped"])
+    rest = before.columns.difference(["psnr_conv", "psnr_conv_se", "psnr_apart", "psnr_capped"])
     assert after[rest].equals(before[rest])
     assert run().equals(after), "a later run that does not ask keeps them"
 
@@ -277,10 +280,10 @@ def test_lpips_conv__a_file_of_something_else_is_refused(weights, tensors):
 
 def test_lpips_conv__another_file_is_another_version(weights):
     first, name = version_of(metrics()["lpips_conv"]), module.lpips_name()
-    assert first == f"1 with {name}"
+    assert first == f"2 with {name}"
     tensors = torch.load(weights)
     torch.save({key: 2 * value for key, value in tensors.items()}, weights)
-    assert version_of(metrics()["lpips_conv"]) not in (first, "1")
+    assert version_of(metrics()["lpips_conv"]) not in (first, "2")
 
 
 def test_lpips_conv__is_refused_before_a_run_that_asks_for_it(tmp_path, monkeypatch):
@@ -290,7 +293,7 @@ def test_lpips_conv__is_refused_before_a_run_that_asks_for_it(tmp_path, monkeypa
         quiet_setup(suite, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
-    assert version_of(metrics()["lpips_conv"]) == "1", "as long as nobody asks, nothing is refused"
+    assert version_of(metrics()["lpips_conv"]) == "2", "as long as nobody asks, nothing is refused"
     (tmp_path / "weights.pth").write_bytes(b"x")
     monkeypatch.setenv(module.WEIGHTS, str(tmp_path / "weights.pth"))
     monkeypatch.setitem(sys.modules, "lpips", None)

@@ -39,6 +39,16 @@ def test_copies_are_memorised_and_fresh_data_as_often_as_the_level_says():
     assert memorisation(TRAINING, TRAINING, threshold).share == 1.0
 
 
+@pytest.mark.parametrize("k", [99, 250])
+def test_memorised_threshold__fresh_data_are_below_it_as_often_as_the_level_says(k):
+    rng = np.random.default_rng(4)
+    shares = []
+    for _ in range(60):
+        threshold = memorised_threshold(TRAINING, rng.standard_normal((k, 4)))
+        shares.append(memorisation(rng.standard_normal((2000, 4)), TRAINING, threshold).share)
+    assert np.mean(shares) == pytest.approx(0.01, abs=3 * np.std(shares) / 60**0.5)
+
+
 def test_held_out_data_calibrate_by_their_own_quantile():
     held_out = np.random.default_rng(2).standard_normal((200, 4))
     threshold = memorised_threshold(TRAINING, held_out, level=0.1)
@@ -82,8 +92,10 @@ def test_what_cannot_be_measured_is_refused():
         memorisation(np.zeros((0, 4)), TRAINING, 0.5)
     with pytest.raises(ValueError, match="no samples"):
         duplicate_share(np.zeros((0, 4)))
-    with pytest.raises(ValueError, match="no held-out data"):
-        memorised_threshold(TRAINING, np.zeros((0, 4)))
+    with pytest.raises(
+        ValueError, match=r"98 held-out data have no 0\.01 quantile: pass at least 99"
+    ):
+        memorised_threshold(TRAINING, TRAINING[:98])
     with pytest.raises(ValueError, match="examples of 4"):
         distance_ratio(np.zeros((2, 3)), TRAINING)
     with pytest.raises(ValueError, match="2 neighbours"):

@@ -11,9 +11,13 @@ from runs import add, make_run
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.results.comparison.best_rows import best_curve_budgets, ranked_curves
 from samplerbench.results.comparison.compare import compare, compare_with, comparison_notes
+from samplerbench.results.comparison.estimates import estimate_of
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.gate import gate
+from samplerbench.results.comparison.pairing import Entry, Pair
 from samplerbench.results.comparison.pareto import pareto
+from samplerbench.results.comparison.significance import claim
+from samplerbench.results.comparison.verdicts import judge
 from samplerbench.results.figures.ecdf import ecdf
 from samplerbench.results.figures.export import write_figures
 from samplerbench.results.figures.ranking import ranking
@@ -32,10 +36,11 @@ SHARED = np.random.default_rng(0).normal(0, 5, N)
 OWN = np.random.default_rng(1).normal(0, 0.5, N)
 
 
-def add_psnr(run, sampler, level, *, spread=1.0, name=NAME, quality=(), **row):
+def add_psnr(run, sampler, level, *, spread=1.0, name=NAME, n=N, apart=12.0, quality=(), **row):
     """A cell whose samples have ``level`` on average, with the same hard and easy initial noise."""
-    each = level + SHARED + spread * OWN * len(sampler)
-    columns = {name: each.mean(), f"{name}_se": each.std(ddof=1) / math.sqrt(N), "samples": N}
+    each = level + np.resize(SHARED + spread * OWN * len(sampler), n)
+    columns = {name: each.mean(), f"{name}_se": each.std(ddof=1) / math.sqrt(n), "samples": n}
+    columns |= {name.replace("conv", "apart"): apart}
     add(run, sampler, quality=columns | dict(quality), arrays={name: each}, **row)
 
 
@@ -70,7 +75,7 @@ def test_judge__a_margin_in_decibels_is_that_of_the_error(tmp_path):
     run = make_run(tmp_path / "run")
     for model, level in (("a", 10.0), ("b", 50.0)):
         for sampler, gain in (("euler", 0.0), ("heun", 0.05), ("ipndm", 0.2), ("deis", -0.2)):
-            add_psnr(run, sampler, level + gain, spread=1e-4, model=model)
+            add_psnr(run, sampler, level + gain, spread=1e-4, model=model, n=20_000)
     found = compare_with(run.path, "euler")
     assert [line.margin for line in found.lines] == pytest.approx([20 * math.log10(1.01)] * 6)
     for model in "ab":
@@ -92,9 +97,9 @@ def test_comparison_notes__state_both_directions(run):
 
 def test_gate__a_loss_of_decibels_is_a_regression_and_a_gain_none(tmp_path):
     runs = []
-    for name, level in (("before", 30.0), ("after", 29.0)):
+    for name, level in (("before", 30.0), ("after", 28.0)):
         runs.append(make_run(tmp_path / name))
-        add_psnr(runs[-1], "heun", level)
+        add_psnr(runs[-1], "heun", level, n=640)
     (loss,), (gain,) = (
         gate(runs[0].path, runs[1].path).checks,
         gate(*(r.path for r in runs[::-1])).checks,
@@ -108,7 +113,8 @@ def test_compare__other_backbones_of_lpips_get_no_verdict(tmp_path):
         runs.append(make_run(tmp_path / name))
         level = 0.5 if name == "a" else 0.3
         quality = {"lpips_network": backbone}
-        add_psnr(runs[-1], "heun", level, spread=1e-3, name="lpips_conv", quality=quality)
+        options = {"name": "lpips_conv", "apart": 0.6, "n": 640}
+        add_psnr(runs[-1], "heun", level, spread=1e-3, quality=quality, **options)
     (other,), (same,) = (compare(runs[0].path, b.path).lines for b in runs[1:])
     assert (other.verdict, other.reason) == ("no verdict", "lpips_network differs")
     assert (same.verdict, same.reason) == ("better", ""), "lower is better"
@@ -260,3 +266,26 @@ def test_quantity__only_means_may_rise_with_verdicts():
     assert (psnr.loss(3.0), psnr.better, psnr.best) == (-3.0, "higher", "highest")
     rmse = find("rmse")
     assert (rmse.loss(3.0), rmse.better, rmse.best) == (3.0, "lower", "lowest")
+
+
+def test_judge__unseen_flips_make_no_decibels_equivalent():
+    """One sample in a hundred loses 30 dB; most sets of 64 have none of them."""
+    rng, quantity, verdicts = np.random.default_rng(0), find(NAME), []
+    for _ in range(100):
+        entries = []
+        for share in (0.0, 0.01):
+            each = 40 + 0.01 * rng.normal(size=N) - 30 * (rng.random(N) < share)
+            row = {NAME: each.mean(), f"{NAME}_se": each.std(ddof=1) / 8, "psnr_apart": 10.0}
+            row |= {"samples": N, "seed": 0, "sampler": str(share)}
+            entries.append(Entry(row, estimates={NAME: estimate_of(row, {NAME: each}, quantity)}))
+        verdicts.append(claim(judge(Pair(*entries), quantity).evidence))
+    assert verdicts.count("equivalent") <= 5
+
+
+def test_judge__samplers_whose_samples_coincide_may_differ_in_others(tmp_path):
+    runs = [make_run(tmp_path / name) for name in "ab"]
+    for run in runs:
+        add_psnr(run, "heun", 30.0, spread=0.0)
+        add_psnr(run, "copy", 30.0, spread=0.0)
+    assert set(verdicts(compare(*(run.path for run in runs))).values()) == {"equivalent"}
+    assert verdicts(compare_with(runs[0].path, "heun")) == {("copy", 10): "inconclusive"}

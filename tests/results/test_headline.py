@@ -157,6 +157,18 @@ def test_headline_of_problem__a_curve_lost_within_the_interval_of_the_first_has_
     assert found["verdict"]["lost"] != "worse"
 
 
+def test_headline_of_problem__an_interpolated_crossing_shows_nothing_between_two_budgets():
+    """Between 10 and 20 either may be first: a row there put the second one before."""
+    curves = {"first": [1, 0.5, 0.001, 0, 0], "second": [9, 8, 0, 0, 0]}
+    found = headline_table(table(curves, fd_conv_se=1e-6)).set_index("curve")
+    assert found.index[0] == "first"
+    assert found["high"]["first"] < found["low"]["second"]
+    assert found["verdict"]["second"] == "inconclusive"
+    curves["second"][2] = 1
+    found = headline_table(table(curves, fd_conv_se=1e-6)).set_index("curve")
+    assert found["verdict"]["second"] == "worse", "above the tolerance where the first is within it"
+
+
 def test_headline_of_problem__names_curves_as_the_rest_of_the_page_does():
     """The seeds differ between the two estimators of a model, but not within either."""
     parts = [
