@@ -39,16 +39,16 @@ from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
 from ..suites.cell import Cell, file_name
 
-MARGIN = 1e-5
-"""RMS error per dimension below which more steps gain nothing in float32, in data units."""
+ROUNDING = {"float32": 1e-5, "float64": 1e-9}
+"""RMS errors below which more steps gain nothing, as shares of the endpoints' spread, by dtype."""
 
 
 class Doubling(NamedTuple):
     """Rule to double the steps of a reference solution, from ``first``, until it is accurate.
 
     Its error is estimated as the RMS change by the last doubling, divided by ``gain``. Doubling
-    ends once the error is at most :data:`MARGIN`, or at most ``negligible`` times the RMS distance
-    of the closest sampler's samples to the solution. It ends at ``last`` steps in any case.
+    ends once the error is at most ``negligible`` times the RMS distance of the closest sampler's
+    samples to the solution, or is rounding. It ends at ``last`` steps in any case.
     """
 
     first: int
@@ -97,7 +97,8 @@ def solve_by_doubling(
             resolution = _rms(x - previous) / rule.gain
             errors = [_rms(other - x[: len(other)]) for other in measured if len(other)]
             smallest = min(errors, default=np.inf)
-            if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
+            rounding = ROUNDING[x.dtype.name] * (_rms(x - x.mean(axis=0)) or _rms(x))
+            if resolution <= max(rule.negligible * smallest, rounding) or steps >= rule.last:
                 return Endpoints(x, None, steps, resolution)
         previous, steps = x, 2 * steps
 
