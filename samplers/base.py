@@ -46,7 +46,8 @@ class Sampler(Protocol):
         adaptive: True if a tolerance decides its steps, in place of the grid.
         batch_coupled: True if a sample depends on the others of its batch, such as by error control
             over the whole batch.
-        same_as: registry name of another sampler that equals this one with default options, or "".
+        same_as: registry name of another sampler that equals this one with default options, or "". A
+            subclass does not inherit it, since its steps may be others.
         translates: True if moving the data by a constant moves the samples by that constant; False
             for methods that assume data of mean zero.
         own_grid: True if it steps along a grid of its own, which ``levels(grid)`` returns.
@@ -75,6 +76,10 @@ class Sampler(Protocol):
     strong_order: ClassVar[float | None] = None
     for_maps: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.same_as = cls.__dict__.get("same_as", "")
 
     def sample(
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None

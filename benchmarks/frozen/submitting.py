@@ -112,7 +112,7 @@ def submit(
             subject = _submitted_subject(old, Path(folder))
             track, claims = track or old.track, old.claims.model_dump() | dict(claims or {})
         else:
-            subject = _subject(solver, sampler, schedule)
+            subject = _subject(solver, sampler, schedule, Path(folder))
         progress(f"{check_frozen()}, part {part}")
         words = re.findall(r"[A-Za-z0-9_.]+", subject.solver.name)
         target = Path(out or f"{'-'.join(words)}.json")
@@ -204,12 +204,13 @@ def _with_earlier_curves(first: Submission, target: Path) -> Submission:
     return first
 
 
-def _subject(solver: str | Path, sampler: str, schedule: str) -> _Subject:
+def _subject(solver: str | Path, sampler: str, schedule: str, folder: Path) -> _Subject:
     path = Path(solver)
     if path.suffix == ".py":
         if not path.is_file():
             raise ValueError(f"there is no file {path}; give a file with a sampler, or a name")
-        return _file_subject(path, sampler, schedule, path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        return _file_subject(folder / path.name, sampler, schedule, source)
     if sampler:
         raise ValueError("--sampler names a sampler of a Python file; write the spec alone")
     return _named_subject(str(solver), schedule)
@@ -229,6 +230,8 @@ def _named_subject(spec: str, schedule: str) -> _Subject:
 
 
 def _file_subject(path: Path, sampler: str, schedule: str, source: str) -> _Subject:
+    """Return the solver in a file's ``source``, written to ``path``, where its author cannot edit it."""
+    path.write_text(source, encoding="utf-8")
     levels = make_schedule(schedule)
     if levels.needs_model or levels.needs_sampler:
         raise ValueError(
@@ -252,7 +255,6 @@ def _submitted_subject(old: Submission, folder: Path) -> _Subject:
     if not old.solver.source:
         return _named_subject(old.solver.sampler, old.solver.schedule)
     path = folder / "submitted_solver.py"
-    path.write_text(old.solver.source, encoding="utf-8")
     schedule = old.solver.schedule or SCHEDULE
     return _file_subject(path, old.solver.sampler, schedule, old.solver.source)
 

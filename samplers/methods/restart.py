@@ -51,7 +51,6 @@ class Restart(Heun):
     """
 
     name = "restart"
-    same_as = ""
     source = Source(
         "xu2023restart",
         "Alg. 1 and 2",

@@ -118,9 +118,9 @@ class PredictorCorrector(GridSampler):
     sigma², w = e / sigma² and c = sqrt(2 e). "annealed" takes e = 2 (snr sigma)². "langevin" takes
     e = 2 (snr |z| / |s|)², with the norms of each sample by itself. Both are equal where |x - d| =
     sigma |z|, as in many dimensions. In few, this e depends on x and z, so that the law is wrong:
-    of N(0, I) samples have variance 56 in 2 dimensions, 1.3 in 16, and 1.09 in 64. "exponential" has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²),
-    which is exact for constant d. The step to 0 is x <- d, without corrections. Evaluations: 1 +
-    corrections a step, 1 in the step to 0.
+    of N(0, I) samples have variance 56 in 2 dimensions, 1.3 in 16, and 1.09 in 64. "exponential"
+    has c = 2 snr sigma too and w = 1 - sqrt(1 - 4 snr²), which is exact for constant d. The step to
+    0 is x <- d, without corrections. Evaluations: 1 + corrections a step, 1 in the step to 0.
 
     Attributes:
         corrections: Langevin steps at each level, >= 0; 0 is the predictor alone.

@@ -59,6 +59,34 @@ def test_export__lines_for_python_give_the_same_samples(sampler):
     assert given["sampler"] == sampler
 
 
+def test_export__a_subclass_does_not_take_the_steps_that_its_parent_equals():
+    class Halved(type(make("ddim"))):
+        name = "halved"
+
+        def plan(self, grid):
+            return [row._replace(a=row.a / 2) for row in super().plan(grid)]
+
+    assert Halved.same_as == ""
+    made = export("k-diffusion", Halved(), GRID, MIXTURE, "gmm-2d")
+    assert "sample_euler" not in made.code
+    assert "ROWS" in made.code
+    remark = export("python", Halved(), GRID, MIXTURE, "gmm-2d").remark
+    assert (
+        remark == "sampler halved is a class of your session; register it where you run the lines"
+    )
+
+
+def test_export__a_sampler_that_clamps_is_no_table():
+    class Clamping(Euler):
+        name = "clamping"
+
+        def step(self, x, row, past, denoise, noise):
+            return super().step(x, row, past, lambda x, s: denoise(x, s).clamp(-2, 2), noise)
+
+    with pytest.raises(ValueError, match="its steps depend on the samples"):
+        export("k-diffusion", Clamping(), GRID, MIXTURE, "gmm-2d")
+
+
 def test_a_model_with_options_is_made_with_them():
     code = export("python", make("euler"), GRID, MIXTURE, "emoji(guidance=2.5)").code
     assert 'make_model("emoji", guidance=2.5)' in code

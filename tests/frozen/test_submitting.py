@@ -177,7 +177,11 @@ def test_submit__a_name_that_no_board_reads_is_refused_before_anything_is_measur
 @pytest.mark.slow
 def test_submit__a_strangers_file_gives_what_the_registered_sampler_gives(tmp_path):
     (tmp_path / "mine.py").write_text(FILE)
-    made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras")
+
+    def edit(_stage):
+        (tmp_path / "mine.py").write_text("raise ValueError('edited meanwhile')")
+
+    made = run(tmp_path / "mine.py", tmp_path / "a.json", schedule="karras", progress=edit)
     ours = run("euler", tmp_path / "b.json", schedule="karras")
     assert made.curves == ours.curves
     assert made.solver.source == FILE

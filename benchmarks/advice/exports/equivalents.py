@@ -64,6 +64,8 @@ SPARE = 8
 """Number of evaluations beyond a sampler's own count that are allowed."""
 DRAWS = 4
 """Largest number of draws of noise for each evaluation."""
+LARGE = 1e3
+"""Scale of states at which a limit on images, such as clamping, shows."""
 
 Weights = Callable[[float], tuple[float, float]]
 """Function from a level to the weights p and q of the clean image d = p x + q output."""
@@ -170,7 +172,7 @@ def tabulate_steps(
         b, c = _trimmed(rest[: i + 1].flip(0)), _trimmed(rest[room + 1 :])
         rows.append(StepRow(sigma, a, b, c))
     steps = StepTable(float(states[0][room]), tuple(rows), _trimmed(states[0][room + 1 :]))
-    if not _are_steps_of(steps, sampler, grid, weights):
+    if not all(_are_steps_of(steps, sampler, grid, weights, scale) for scale in (1.0, LARGE)):
         raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
     return steps
 
@@ -183,18 +185,23 @@ def _trimmed(weights: Tensor) -> tuple[float, ...]:
     return tuple(numbers)
 
 
-def _are_steps_of(steps: StepTable, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
-    """Return True if steps give the sampler's result on test states with a nonlinear network."""
+def _are_steps_of(
+    steps: StepTable, sampler: Sampler, grid: Grid, weights: Weights, scale: float
+) -> bool:
+    """Return True if steps give the sampler's result on test states with a nonlinear network.
+
+    ``scale`` multiplies all states, outputs and draws.
+    """
 
     def output(x: Tensor, sigma: float) -> Tensor:
-        return torch.sin(3 * x / (1 + sigma)) + 0.5
+        return scale * (torch.sin(3 * x / (scale * (1 + sigma))) + 0.5)
 
     def denoised(x: Tensor, sigma: float | Tensor) -> Tensor:
         p, q = weights(float(sigma))
         return p * x + q * output(x, float(sigma))
 
-    first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
-    draws = _Draws(lambda k: torch.cos(first * (k + 1)))
+    first = scale * grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
+    draws = _Draws(lambda k: scale * torch.cos(first / scale * (k + 1)))
 
     def noise(c: tuple[float, ...]) -> Any:
         return sum(weight * draws.of(k) for k, weight in enumerate(c))

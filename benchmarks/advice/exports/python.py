@@ -35,10 +35,6 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
     options = dict(parse_spec(spec))
     name = options.pop("name")
     made = call_code("model = make_model", options, literal(name))
-    remark = (
-        f"model {name} is an object of your session; where you run the lines, call "
-        f"samplerbench.models.use_model({literal(name)}, model) before make_model"
-    )
     file = plugin_file(sampler.name)
     # the origin of an installed plugin is its distribution
     installed = bool(origin(sampler.name)) and ":" not in sampler.name
@@ -65,7 +61,17 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
         "images = model.decode(samples)",
     ]
-    return "\n".join(code), remark if is_session_model(name) else ""
+    remarks = []
+    if is_session_model(name):
+        remarks.append(
+            f"model {name} is an object of your session; where you run the lines, call "
+            f"samplerbench.models.use_model({literal(name)}, model) before make_model"
+        )
+    if not loading and not type(sampler).__module__.startswith("samplerbench."):
+        remarks.append(
+            f"sampler {sampler.name} is a class of your session; register it where you run the lines"
+        )
+    return "\n".join(code), "; ".join(remarks)
 
 
 def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
