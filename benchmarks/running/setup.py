@@ -38,8 +38,6 @@ from .model_check import check_model
 from .provenance import citations, provenance
 from .sampler_probes import SamplerProbes
 
-REAL = 256  # number of real samples for the check of a user's model
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -186,13 +184,12 @@ def _check_and_fingerprint(
     """Return the fingerprints of a model and its extractor; raise a ValueError for a defect."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
-    few = None
+    data = None
     if real is not None:
         from ..scoring.real_data import held_out_samples
 
         data = held_out_samples(model, real)
-        few = None if data is None else data[:REAL]
-    check_model(model, reference, data=few, denoising=is_users, device=device)
+    check_model(model, reference, data=data, denoising=is_users, device=device)
     try:
         extractor = reference and extractor_fingerprint(
             reference.extractor, model.decoded_event, reference.clamp, device
