@@ -269,7 +269,9 @@ def test_data_may_be_handed_in():
 @each(("name", "count"), [("gmm-2d", 256), ("fashion-mppca", 16)])
 def test_check_model__takes_few_samples_from_all_of_the_data(name, count, monkeypatch):
     found, model = [], make_model(name)
-    monkeypatch.setattr(model_check, "_check_denoising", lambda _model, x0, _labels: found.append(x0))
+    monkeypatch.setattr(
+        model_check, "_check_denoising", lambda _model, x0, _labels: found.append(x0)
+    )
     shape = (-1, *[1] * len(model.event))
     check_model(model, data=torch.arange(1000.0).reshape(shape).expand(-1, *model.event))
     (x0,) = found

@@ -3,8 +3,10 @@ and how long a shard may take.
 """
 
 import math
+import operator
 import os
 import pickle
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +17,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
+from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker, transport
 from samplerbench.benchmarks.running.executors import worker as worker_module
 from samplerbench.benchmarks.running.executors.process_state import (
     default_memory_limit,
@@ -197,6 +199,29 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
+class Loads:
+    """What calls a function when it is unpickled."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("loads", "words"),
+    [
+        (Loads(sys.exit, 3), "SystemExit: 3"),
+        (Loads(operator.getitem, {}, "x"), "KeyError: 'x'"),
+        (Loads(int, "x"), "invalid literal"),
+    ],
+)
+def test_unpacked__only_a_value_error_is_without_its_class(loads, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        transport.unpacked(pickle.dumps(loads), b"")
+
+
 def test_a_model_that_is_another_one_by_now_is_refused():
     _, _, (cell,) = cells()
     with pytest.raises(
@@ -239,8 +264,6 @@ def test_what_the_system_says_of_a_process():
 
 
 def test_where_it_was_is_the_innermost_line_of_the_users_own():
-    from samplerbench.benchmarks.running.executors import transport
-
     served = (transport.__file__, 9, transport.serve_tasks.__name__)
     frames = [(os.__file__, 3, "walk"), ("/home/me/mine.py", 12, "step"), served]
     lines = "".join(f'  File "{file}", line {line} in {name}\n' for file, line, name in frames)
