@@ -120,7 +120,9 @@ def set_up(
     for extractor in extractors.values():
         read = getattr(extractor, "read", None)
         watch.watch_files(read.paths if read else ())
-    context = WorkerContext(WorkerConfig.here(suite.extractors, device), models, extractors)
+    context = WorkerContext(
+        WorkerConfig.of_this_process(suite.extractors, device), models, extractors
+    )
     makers = {}
     for name, model in models.items():
         with watch.recording_files_of(name):
@@ -163,11 +165,6 @@ def set_up(
                 name: without_levels(fingerprints.model).to_json()
                 for name, fingerprints in makers.items()
             },
-            "rules": [
-                {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
-                for cell in cells
-                if (rule := cell.facts.get("rule"))
-            ],
         },
     )
 
@@ -253,4 +250,4 @@ def resolve_device(device: str, suite: Suite | None = None) -> str:
             "--device cuda: torch sees no CUDA device here; use --device "
             "cpu, or install a CUDA build of torch"
         )
-    return "cpu" if device == "auto" else device
+    return "cpu"

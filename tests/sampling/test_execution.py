@@ -1,7 +1,6 @@
 """The execution axis: in suites, in the cells' identity, and what an engine does with it."""
 
 import math
-import pickle
 import statistics
 import sys
 from dataclasses import replace
@@ -13,7 +12,6 @@ from on_cuda import cuda
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli import suite_options
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import first_states_and_noise
 from samplerbench.benchmarks.sampling.counting import Meter
@@ -262,14 +260,6 @@ def test_one_recording_serves_all_parts_of_a_cell():
         MODEL, replace(cell, execution="eager")
     )
     assert engine_of(MODEL, replace(same, batch_size=2)) is not engine_of(MODEL, cell)
-
-
-def test_engine_of__shards_that_a_worker_unpickled_share_one_recording():
-    cell = a_cell(start=["gaussian"], samplers=["dpmpp_2m"])
-    shards = [ShardTask(cell, first, first + 4, 0, 0, None) for first in (0, 4)]
-    first, second = (pickle.loads(pickle.dumps(shard)).cell for shard in shards)
-    assert first.start.gaussian is not second.start.gaussian
-    assert engine_of(MODEL, first) is engine_of(MODEL, second)
 
 
 @pytest.mark.parametrize(

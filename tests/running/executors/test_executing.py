@@ -34,11 +34,12 @@ from samplerbench.benchmarks.running.executors.shard_limits import (
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.sampling.counting import Meter
+from samplerbench.benchmarks.sampling.engine import engine_of
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import from_function, make_model
 
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +183,8 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
     )
     extractors = {name: reference.extractor for name, reference in references.items()}
     here, there = (
-        WorkerContext(WorkerConfig.here({}, "cpu"), models, extractors),
-        WorkerContext(WorkerConfig.here({}, "cpu")),
+        WorkerContext(WorkerConfig.of_this_process({}, "cpu"), models, extractors),
+        WorkerContext(WorkerConfig.of_this_process({}, "cpu")),
     )
     assert len(planned) == 18
     chosen = [cell for cell in planned if cell.start.name == "noise" or cell.sampler.name == "ddpm"]
@@ -197,6 +198,15 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
         mine, theirs = task(here, lambda n: None), sent(there, lambda n: None)
         assert mine.keys() == theirs.keys()
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_engine_of__shards_that_a_worker_unpickled_share_one_recording():
+    models, _, (cell,) = cells(start=["gaussian"])
+    model, cell = models[cell.model], replace(cell, execution="cuda-graph")
+    shards = [ShardTask(cell, first, first + 16, 0, 0, None) for first in (0, 16)]
+    first, second = (pickle.loads(pickle.dumps(shard)).cell for shard in shards)
+    assert first.start.gaussian is not second.start.gaussian
+    assert engine_of(model, first) is engine_of(model, second)
 
 
 class Loads:
