@@ -212,7 +212,7 @@ def _advice_of(
     model, library = request.model, request.library
     store = MeasurementStore(out, _question_of(request))
     context = WorkerContext(
-        WorkerConfig.here({request.spec: request.extractor}, request.device),
+        WorkerConfig.of_this_process({request.spec: request.extractor}, request.device),
         {request.spec: model},
         {request.spec: request.feature_extractor},
     )

@@ -221,10 +221,10 @@ def reference(
     from ..scoring.real_data import write_features_statistics
 
     denoiser = None if model is None else load_model(model).model
-    written = write_features_statistics(data, extractor, out, denoiser)
+    count, space = write_features_statistics(data, extractor, out, denoiser)
     say(
-        f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
-        f"{written.extractor.identity}."
+        f"{out}: mean and covariance of {count:,} samples in {space.dim:,} features, "
+        f"{space.identity}."
     )
     words = ["--extractor", extractor, "--reference", out]
     say_next(["run", "quick", "--model", model or "MODEL", *words])

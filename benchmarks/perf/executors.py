@@ -46,7 +46,7 @@ def time_tasks(
 def time_empty_tasks() -> dict[str, float]:
     """Return the milliseconds per empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
-    context, times = WorkerContext(WorkerConfig.here({}, "cpu")), {}
+    context, times = WorkerContext(WorkerConfig.of_this_process({}, "cpu")), {}
     tasks = [Call(abs, (1,))] * EMPTY
     for name, executor in executors.items():
         times[name] = 1e3 * time_tasks(executor, tasks, tasks[:8], context) / EMPTY
@@ -69,7 +69,7 @@ def measure_throughput(model: str, samples: int, size: int) -> dict[int, float]:
         torch.set_num_threads(workers)  # one each
         pool, context = (
             Pool(workers),
-            WorkerContext(WorkerConfig.here({}, "cpu"), models, references),
+            WorkerContext(WorkerConfig.of_this_process({}, "cpu"), models, references),
         )
         warm = [ShardTask(cell, 0, min(size, 64), 0, 0, clamp)] * 4 * workers  # all load the model
         result[workers] = samples / time_tasks(pool, tasks, warm, context)

@@ -44,8 +44,8 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
     The divergence is 1/2 sum_i int [mmse(gamma_i) - mmse(gamma)] dgamma, with gamma = 1 / sigma².
 
     Args:
-        fine_steps: number of geometric steps from sigma_max to ``end``, >= 2. Levels are chosen
-            from the ends of these steps.
+        fine_steps: number of fine steps, >= 2: geometric from sigma_max to ``end``, and one from
+            there to sigma_min if ``end`` lies above it. Levels are chosen from their ends.
         samples: number of samples over which the MMSE curve is averaged, >= 2.
         end: level where the search ends; one step without cost leads from there to sigma_min. At or
             below sigma_min, as with 0, the search ends at sigma_min.

@@ -120,11 +120,11 @@ def oss(
         row_of = coefficients_by_step(student, grid.sigma[-1])
         rows = torch.arange(latents, device=device).split(1)
         copies = (bound.take(row.expand(teacher_steps)) for row in rows)
-        found = [
+        paths_of_latents = [
             best_paths(same, own, grid.sigma, student, row_of, steps)
             for same, own in zip(copies, targets, strict=True)
         ]
-        paths = [median_path([own[k].path for own in found]) for k in range(steps)]
+        paths = [median_path([own[k].path for own in paths_of_latents]) for k in range(steps)]
         return {"levels": list(grid.sigma), "paths": paths, "evaluations": meter.rows}
 
     def search(model: Denoiser, cache: Path | None, device: str) -> OptimalSteps:
@@ -146,8 +146,6 @@ def oss(
 def why_not_searchable(solver: Any) -> str:
     """Return the reason why :func:`oss` cannot search levels for a solver; "" if it can."""
     grid = karras(_TRIAL_STEPS, 0.01, 10.0)
-    if solver.own_grid:
-        return "has levels of its own"
     if reason := why_not_tabulable(solver, grid):
         return reason
     rows = solver.plan(grid)

@@ -25,7 +25,7 @@ from .cache import default_cache
 from .model_loading import NamedModel, load_model
 from .native import NATIVE, default_schedule
 from .schedules import Schedule, make_schedule
-from .tuned_schedule import UntunedError
+from .tuned_schedule import UntunedError, why_untunable
 
 if TYPE_CHECKING:
     from .fitting import Pilot
@@ -71,15 +71,16 @@ def plan(
             own = [schedule.for_model(model, default_cache(), device) for schedule in schedules]
             pilot = cache(partial(_make_pilot, model, device))
             for start, sampler, execution in product(starts, configured, suite.execution):
-                suited = [schedule for schedule in own if schedule.suits(sampler)] or own
+                untunable = bool(why_untunable(sampler))
+                suited = [s for s in own if not (s.needs_sampler and untunable)] or own
                 if not named:
                     suited = [s for s in own if s.name == default_schedule(model, sampler)]
                 if sampler.adaptive or sampler.own_grid:
                     suited = suited[:1]
                 for schedule, end in product(suited, suite.end):
-                    begun = _check_start(start, schedule)
+                    cell_start = _check_start(start, schedule)
                     subject = PlannedModel(
-                        name, model, references[name], device, begun, execution, pilot
+                        name, model, references[name], device, cell_start, execution, pilot
                     )
                     own_schedule = schedule.for_sampler(sampler)
                     cells += _plan_cells(suite, entry, subject, sampler, own_schedule, end)
@@ -234,11 +235,11 @@ def _plan_cells(
         )
         sizes = [(most_steps_within(budget, cost), budget) for budget in budgets]
     for n, budget in sizes:
-        grid, begun = None, start
+        grid, cell_start = None, start
         if n and not start.skip:
             grid = schedule(n, model.sigma_min, top, to_zero=end == "zero")
         if grid and schedule.name == NATIVE and not infinite:
-            begun = replace(start, sigma=grid.sigma[0])
+            cell_start = replace(start, sigma=grid.sigma[0])
         grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fit_sampler(tuned, grid)
@@ -251,7 +252,7 @@ def _plan_cells(
             model=subject.name,
             sampler=fitted,
             schedule=schedule,
-            start=begun,
+            start=cell_start,
             end=reached,
             noise=suite.noise if fitted.stochastic else None,
             grid=grid,
@@ -267,7 +268,7 @@ def _plan_cells(
             device=subject.device,
             skip=start.skip
             or reason
-            or _why_skipped(subject, sampler, grid, budget, infinite=infinite),
+            or _why_skipped(subject, sampler, grid, n, budget, infinite=infinite),
             execution=subject.execution,
             space=space,
             infinite=infinite,
@@ -278,11 +279,12 @@ def _why_skipped(
     subject: PlannedModel,
     sampler: Sampler,
     grid: Grid | None,
+    n: int | None,
     budget: int | None,
     *,
     infinite: bool,
 ) -> str:
-    if grid is None and infinite:
+    if infinite and n == 1:
         return f"{sampler.name} needs two steps or more where the first is from an infinite level"
     if infinite and subject.execution != "eager":
         return f"execution {subject.execution} records no step from an infinite level"
@@ -298,7 +300,7 @@ def why_sampler_cannot_run(model: Denoiser, sampler: Sampler) -> str:
     if model.kind == "map" and not sampler.for_maps:
         return (
             f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
-            f"map to the end of the path; take --sampler consistency"
+            "map to the end of the path; take --sampler consistency"
         )
     if model.kind != "map" and sampler.for_maps:
         return (

@@ -19,13 +19,13 @@ from .tuned_schedule import UntunedError, check_tunable, why_untunable
 def tuning_hint(
     missing: UntunedError,
     subject: NamedModel,
-    made: Sequence[Any],
+    samplers: Sequence[Any],
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
     """Return the end of a message: commands that tune missing levels, or that none can be tuned.
 
-    ``made`` are the run's samplers. Sizes to tune are the ``budgets`` or, if ``budgets`` is None, the
+    ``samplers`` are the run's. Sizes to tune are the ``budgets`` or, if ``budgets`` is None, the
     numbers of steps (``counts``). Settings come from the tuning file's last entry for this model,
     or else for any model. Samplers with the same sizes share a command.
     """
@@ -35,7 +35,7 @@ def tuning_hint(
     what: Any = dict(options).get("--what", "grid")
     also: Any = [value for name, value in options if name == "--also"]
     groups = dict[tuple[tuple[int, ...], bool], dict[str, Any]]()
-    for sampler in (one for one in made if not why_untunable(one)):
+    for sampler in (one for one in samplers if not why_untunable(one)):
         cost = evaluations_by_steps(subject.model, sampler, karras, "zero")
         steps = {
             size: most_steps_within(size, cost) if budgets is not None else size for size in sizes
@@ -47,18 +47,18 @@ def tuning_hint(
             if part:
                 groups.setdefault((tuple(part), whole), {})[label_of(sampler)] = sampler
     commands = []
-    for (fitting, whole), samplers in groups.items():
+    for (fitting, whole), alike in groups.items():
         axes = [
             ("--model", subject.name),
-            *(("--sampler", label) for label in samplers),
+            *(("--sampler", label) for label in alike),
             (flag, ",".join(map(str, fitting))),
             *(options if whole else levels),
             ("--out", missing.file),
         ]
         words = ["samplerbench", "tune", *(word for axis in axes for word in axis)]
-        commands.append(shlex.join(words + plugin_arguments(list(samplers.values()))))
+        commands.append(shlex.join(words + plugin_arguments(list(alike.values()))))
     if not commands:
-        return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
+        return f"no sampler of {subject.name} has levels to tune; take another schedule"
     return f"make it with: {' && '.join(commands)}"
 
 
@@ -70,10 +70,12 @@ def _can_be_tuned(sampler: Any, steps: int | None, *how: Any) -> bool:
     return True
 
 
-def plugin_arguments(made: Sequence[Any]) -> list[str]:
+def plugin_arguments(samplers: Sequence[Any]) -> list[str]:
     """Return the options ``--plugin`` and ``--peers-path`` that load these samplers."""
-    files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
-    clones = peers_path() if any(":" in one.name for one in made) else None
+    files = dict.fromkeys(
+        str(file) for one in samplers if (file := plugin_file(one.name)) is not None
+    )
+    clones = peers_path() if any(":" in one.name for one in samplers) else None
     words = [word for file in files for word in ("--plugin", file)]
     return words if clones is None else [*words, "--peers-path", str(clones)]
 

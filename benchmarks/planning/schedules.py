@@ -24,8 +24,8 @@ from . import (  # noqa: F401 - registers the schedules
     optimal_kl,
     oss,
     published_schedule,
+    tuned_schedule,
 )
-from . import tuned_schedule as tuned
 from .native import default_schedule, warning_if_noise_hides_data
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
@@ -132,10 +132,6 @@ class Schedule:
         """Return a sampler's evaluations on a grid, with any coefficients of the schedule."""
         own = self.searched if self.needs_sampler else None
         return getattr(own, "nfe", sampler.nfe)(grid)
-
-    def suits(self, sampler: Sampler) -> bool:
-        """Return True if this schedule can have levels for a sampler."""
-        return not self.needs_sampler or not tuned.why_untunable(sampler)
 
     def facts(self, n: int) -> dict[str, Any]:
         """Return result-table columns at ``n`` steps; {} if levels do not depend on the sampler."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import ValidationError, model_serializer, model_validator
+from pydantic import ValidationError, model_validator
 
 from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...samplers.families.tabulated import Table, TableRow
@@ -124,15 +124,7 @@ class Loss(StrictTable):
     identity: str
 
 
-class _WithLoss(StrictTable):
-    """Table whose JSON leaves out fields ``loss…`` that are None, as in earlier versions."""
-
-    @model_serializer(mode="wrap")
-    def _serialise(self, plain: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
-        return {k: v for k, v in plain(self).items() if v is not None or not k.startswith("loss")}
-
-
-class Setting(_WithLoss):
+class Setting(StrictTable):
     """Settings of a tuning. An entry with different settings is tuned again.
 
     ``elsewhere`` is the identity of the hold-out model, on which results are scored too.
@@ -161,7 +153,7 @@ class TunedKey(StrictTable):
     steps: int
 
 
-class TunedEntry(_WithLoss):
+class TunedEntry(StrictTable):
     """Entry of the file: tuned levels of one subject, with their scores and costs.
 
     Attributes:
@@ -203,7 +195,8 @@ class TunedEntry(_WithLoss):
         check_table(key.sampler, key.sigma_max, key.steps, *numbers)
         own = what == "grid" and "network-levels" not in self.setting.also
         if (self.coefficients is None) != own:
-            raise ValueError(f"{key.sampler} has coefficients where {what} was tuned, or none")
+            amount = "no coefficients" if own else "coefficients"
+            raise ValueError(f"{key.sampler} must have {amount}, since {what} was tuned")
         return self
 
     @property

@@ -64,14 +64,10 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def free_numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return the free numbers ``(steps,)`` of a grid to 0; gaps below 2 ``LEAST`` are widened.
+        """Return the free numbers ``(steps,)`` of a grid of this spacing.
 
-        Raises a ValueError for another number of steps, first level or last level.
+        Gaps below 2 ``LEAST`` are widened.
         """
-        if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
-            raise ValueError(
-                f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
-            )
         lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self.width
         gaps = np.maximum(np.diff(lam), 2 * LEAST)
         return np.log(gaps / gaps.sum() - LEAST)

@@ -68,11 +68,11 @@ def _failure_inputs(cell: Cell) -> Record:
     }
 
 
-def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Cell] | None]]:
-    """Yield (key, identity columns, feature space, planned) of each stored cell not in this run.
+def other_cells(setup: Setup) -> Iterator[tuple[str, Record, list[Cell] | None]]:
+    """Yield (key, identity columns, planned) of each stored cell not in this run.
 
-    The feature space is None if unknown. ``planned`` is [cell] if the cell can be planned from its
-    columns, else []. It is None if this run has not loaded the cell's model.
+    ``planned`` is [cell] if the cell can be planned from its columns, else []. It is None if this
+    run has not loaded the cell's model.
     """
     run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
@@ -80,21 +80,28 @@ def other_cells(setup: Setup) -> Iterator[tuple[str, Record, str | None, list[Ce
             continue
         record = run.read(key, CELL) or {}
         if record.get("model") not in setup.models:
-            yield key, record, None, None
+            yield key, record, None
             continue
         space = (run.read(key, MADE) or {}).get("space")
         before = plan_cells_of_record(
             record, space, setup.suite, setup.models, setup.references, setup.device
         )
-        yield key, record, space, [cell for cell in before if cell.key == key]
+        yield key, record, [cell for cell in before if cell.key == key]
 
 
 State = Literal[
-    "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
+    "up to date",
+    "changed",
+    "restorable",
+    "missing",
+    "to be scored",
+    "failed",
+    "skipped",
+    "not requested",
 ]
-"""State of a cell. "changed": the cell will be set aside and made again. "comes back": it was set
-aside, and will be restored. "ended": it failed, and is not tried again. "not told": the last run
-did not request it, and its fingerprints cannot be compared.
+"""State of a cell. "changed": the cell will be set aside and made again. "restorable": it was set
+aside, and will be restored. "failed": it is not tried again. "not requested": the last run did not
+request it, and its fingerprints cannot be compared.
 """
 
 
@@ -117,6 +124,7 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         raise AssertionError("nothing is computed here")
 
     states: dict[str, CellState] = {}
+    spaces = {cell.model: cell.space for cell in setup.cells}
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
@@ -125,11 +133,15 @@ def cell_states_of(setup: Setup) -> list[CellState]:
         for cell in cells:
             state, why = _state_and_reason(setup.directory, admission, cell, scorer)
             states[cell.key] = CellState(cell.key, cell.model, cell.label, cell.steps, state, why)
-    for key, record, _, planned in other_cells(setup):
+    for key, record, planned in other_cells(setup):
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
-        state, why = "not told", "the last run did not ask for it"
-        if planned:
-            why = admission.why_outdated(planned[0])
+        state, why = "not requested", "the last run did not request it"
+        if setup.directory.predates_checksums:
+            state, why = "changed", UNPROVEN
+        elif planned:
+            (cell,) = planned
+            same_space = cell.space == spaces.get(cell.model)
+            why = admission.why_outdated(cell, extractor=same_space)
             state = "changed" if why else "up to date"
         states[key] = CellState(key, model, sampler, record.get("steps"), state, why)
     return [*states.values()]
@@ -168,13 +180,13 @@ def _state_and_reason(
         return "skipped", cell.skip
     if not admission.has_parts(cell.key):
         if admission.find_restorable(cell) is not None:
-            return "comes back", "it was set aside, and is what the present code makes"
+            return "restorable", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
     if why := UNPROVEN if run.predates_checksums else admission.why_outdated(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if is_skipped_or_failed(run, cell):
-        return "ended", f"{quality.get('status')}: {quality.get('reason')}"
+        return "failed", f"{quality.get('status')}: {quality.get('reason')}"
     if lacking := missing_shards(run, cell):
         count = cell.samples - sum(stop - start for start, stop in lacking)
         return "missing", f"{count:,} of {cell.samples:,} samples are there"

@@ -30,7 +30,7 @@ class FileWatch:
         self._inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
         self._stamps: dict[str, Stamp | None] = {}
         self._hashes: dict[str, str] = {}
-        self._late: dict[str, dict[str, str]] = {}
+        self._hashes_of_model: dict[str, dict[str, str]] = {}
         self._models: dict[str, tuple[str, Path, frozenset[object]]] = {}
 
     def watch_files(self, paths: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ class FileWatch:
             try:
                 yield
             finally:
-                self.add_files(name, hashes_of_files(recorder.stamps), made=True)
+                self.add_files(name, hashes_of_files(recorder.stamps), has_results=True)
 
     @contextmanager
     def recording_opened_files(self) -> Iterator[FileRecorder]:
@@ -60,14 +60,14 @@ class FileWatch:
                 for path, stamp in recorder.stamps.items():
                     self._stamp_once(path, stamp)
 
-    def add_files(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
+    def add_files(self, name: str, opened: Mapping[str, str], *, has_results: bool = False) -> None:
         """Record files that were opened for the model ``name``.
 
         ``opened`` maps absolute paths to the SHA-256, or to "" for a file that changed since its
-        opening. A changed file is recorded, with "" as its hash, only if ``made`` is True: results
-        depend on it already. At the end, a changed file raises a ValueError.
+        opening. A changed file is recorded, with "" as its hash, only if ``has_results`` is True:
+        results depend on it already. At the end, a changed file raises a ValueError.
         """
-        late, other = self._late.setdefault(name, {}), ""
+        hashes, other = self._hashes_of_model.setdefault(name, {}), ""
         for path, content in opened.items():
             if os.path.realpath(path).startswith(self._inside):
                 continue
@@ -77,8 +77,8 @@ class FileWatch:
             before = self._hashes.setdefault(path, content)
             same = content and before == content and (not exists or file_hash(path) == content)
             other = other if same else path
-            if same or made:
-                late[path] = content if same else ""
+            if same or has_results:
+                hashes[path] = content if same else ""
         self._record(name)
         if other:
             raise ValueError(_changed_file_message(other))
@@ -113,7 +113,7 @@ class FileWatch:
             return
         digest, folder, facts = self._models[name]
         files = {}
-        for path, content in sorted(self._late.get(name, {}).items()):
+        for path, content in sorted(self._hashes_of_model.get(name, {}).items()):
             named = relative_name(folder, path)
             if not {(named, content), (os.path.basename(named), content)} & facts:
                 files[named] = content

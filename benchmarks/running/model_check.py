@@ -24,6 +24,7 @@ from ...samplers import SampleNoise
 from ..identity.model import coarsest_dtype
 from ..identity.reduced_numbers import tolerance_of
 from ..sampling.failure import error_in_words
+from ..scoring.real_files import evenly_spread_indices
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # FEW samples if one has more than LARGE numbers, else MANY
@@ -43,7 +44,7 @@ The error of predicted noise is multiplied by sigma, and can then exceed a const
 """
 
 _PROCESS = (
-    "its levels, its prediction or the times that its network is told (such as t "
+    "its levels, its prediction or the times that its network gets (such as t "
     "in [0, 1] for one trained on 0 … 999) are not right"
 )
 
@@ -62,7 +63,8 @@ def check_model(
     Args:
         model: model on ``device``, not compiled.
         reference: its held-out samples can serve as data if its features are the samples.
-        data: ``(n, *event)`` clean samples; None takes the model's data, or else the reference's.
+        data: ``(n, *event)`` clean samples, of which evenly spread ones are used; None takes the
+            model's data, or else the reference's.
         denoising: True to check the denoising error, which built-in models do not need. A warning
             says why it could not be checked, unless ``check-model`` passed before.
         device: "cpu" or "cuda".
@@ -115,7 +117,11 @@ def _compare_with_data(
         return "it is a few-step map"
     if has_altering_wrapper(model):
         return "it is no posterior mean under guidance, clipping and the like"
-    samples = data_samples(model, reference, device) if data is None else data.to(device)
+    if data is None:
+        samples = data_samples(model, reference, device)
+    else:
+        spread = evenly_spread_indices(len(data), _default_count(model))
+        samples = data[torch.from_numpy(spread)].to(device)
     if samples is None or len(samples) < 2:
         return "it has no sample(n, seed), and no --reference has samples of its shape"
     labels, are_known = labels_if_known(model, samples)
@@ -211,13 +217,17 @@ def data_samples(
     n is at most ``count``, by default MANY, or FEW for samples with over LARGE numbers.
     """
     if count is None:
-        count = FEW if math.prod(model.event) > LARGE else MANY
+        count = _default_count(model)
     x = model.data(count, DATA_SEED)
     # with a decoder, held-out samples would be no latents
     held_out = reference if model.decoder is None else None
     if x is None and held_out is not None and isinstance(held_out.extractor, Identity):
         x = torch.from_numpy(held_out.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
+
+
+def _default_count(model: Denoiser) -> int:
+    return FEW if math.prod(model.event) > LARGE else MANY
 
 
 def labels_if_known(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
@@ -267,7 +277,7 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
         wrong, other = min((error(sigma, at), at) for at in (sigma / WRONG, sigma * WRONG))
         if right > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
             raise ValueError(
-                f"model {model.name} denoises better when it is told a wrong level (mean "
+                f"model {model.name} denoises better at a wrong level (mean "
                 f"squared error {wrong:.3g} for {other:.3g}, "
                 f"{right:.3g} for the right one, {sigma:.3g}); {_PROCESS}"
             )

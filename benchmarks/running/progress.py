@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
-FIRST, PERIOD = 5.0, 30.0  # seconds until the first line and between lines without a terminal
+FIRST_LINE, LINE_PERIOD = 5.0, 30.0  # seconds to the first line, and between lines
 _BAR = 20  # columns of the bar
 
 
@@ -114,13 +114,13 @@ class ProgressReporter:
         return f"{self._cells - len(self._left)}/{self._cells} cells{words}"
 
     def _print_lines(self) -> None:
-        wait = min(FIRST, PERIOD)
+        wait = FIRST_LINE
         while not self._stopped.wait(wait):
             line = (
                 f"{_clock(time.monotonic() - self._begin)} {self._text} ({self.state_in_words()})"
             )
             self._console.print(line, markup=False, soft_wrap=True)
-            wait = PERIOD
+            wait = LINE_PERIOD
 
 
 def _clock(seconds: float) -> str:

@@ -146,9 +146,10 @@ def admit_cells(setup: Setup) -> Mapping[str, tuple[str, str]]:
     setup.watch_files_of_models(admission)
     run.set_aside_damaged_references()
     spaces = {cell.model: cell.space for cell in setup.cells}
-    for key, record, space, planned in other_cells(setup):
+    for key, record, planned in other_cells(setup):
         for cell in planned or ():
-            admission.set_aside_if_outdated(cell, extractor=space in (None, spaces.get(cell.model)))
+            same_space = cell.space == spaces.get(cell.model)
+            admission.set_aside_if_outdated(cell, extractor=same_space)
         # [], not None: the cell cannot be planned, since its sampler or searched levels are missing, but
         # its model is loaded and can be compared
         if planned == []:

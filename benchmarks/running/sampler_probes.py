@@ -53,7 +53,6 @@ class SamplerProbes:
         self._limit = min(time_limit or LONGEST_PROBE, LONGEST_PROBE)
         self.failures: dict[str, Failure] = {}
         self._fingerprints: dict[str, Fingerprint] = {}
-        self._alike: dict[tuple[object, ...], Fingerprint] = {}
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
         """Return the fingerprint of a cell's sampler on the cell's grid, made at the first call."""
@@ -75,9 +74,9 @@ class SamplerProbes:
         if not failed:
             return ""
         failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
-        made = [own[label].sampler for label in failed]
-        words = ["samplerbench", "check", *failed, *plugin_arguments(made)]
-        is_known = all(samplers.origin(sampler.name) for sampler in made)  # to another process
+        failing = [own[label].sampler for label in failed]
+        words = ["samplerbench", "check", *failed, *plugin_arguments(failing)]
+        is_known = all(samplers.origin(sampler.name) for sampler in failing)  # to another process
         command = shlex.join(words) if is_known else "samplerbench.check(SAMPLER)"
         return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
@@ -94,21 +93,8 @@ class SamplerProbes:
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
         event = tuple(self._context.load(cell.model).model.event)
-        alike = (
-            cell.label,
-            tuple(samplers.found_for_model(cell.sampler).items()),
-            getattr(cell.sampler, "table", None),
-            cell.grid,
-            cell.start.means is None,
-            cell.noise,
-            cell.sigma_max,
-            cell.sigma_min,
-        )
-        if alike in self._alike:  # the same sampler on the same grid, for another model
-            return self._alike[alike]
         try:
-            task = FingerprintTask(cell, event)
-            fingerprint = executor.run(task, self._context, limit=self._limit)
+            return executor.run(FingerprintTask(cell, event), self._context, limit=self._limit)
         except Failure as failure:
             # only an exception's type is recorded, since its message may have a memory address
             words = failure.reason.partition(":")[0]
@@ -116,9 +102,6 @@ class SamplerProbes:
                 words, self.failures[cell.key] = failure.reason, failure
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
             return Fingerprint("sampler", cell.label, facts, {})
-        if not foreign and cell.start.means is None:
-            self._alike[alike] = fingerprint
-        return fingerprint
 
     def _recorded_failure(self, cell: Cell) -> Fingerprint | None:
         """Return the record of a sampler that crashed or hung, in place of a new probe.

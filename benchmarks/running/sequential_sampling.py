@@ -18,10 +18,11 @@ any analysis, is at most alpha.
 
 Proof, for normal differences of known error. A decision is false if it says "better" where d >= 0,
 "worse" where d <= 0, or "equivalent" where |d| >= margin. At level t its chance is at most t for
-each d. If d = 0, a two-sided test errs: t. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin / se.
-"Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t. A wrong sign has at most
-Phi(-z' - mu) with Phi(-z') = t / 2. Together they have no more than t if mu <= z + z', and beyond
-that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and analyses is alpha. □
+each d. If d = 0, a two-sided test errs: t. If 0 < |d| < margin, only the sign can be wrong: t / 2.
+Let d >= margin and mu = margin / se. "Equivalent" has a chance of at most t - Phi(z - 2 mu) with
+Phi(-z) = t. A wrong sign has at most Phi(-z' - mu) with Phi(-z') = t / 2. Together they have no
+more than t if mu <= z + z', and beyond that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum
+over rows and analyses is alpha. □
 
 The sums are Bonferroni's and suppose nothing. Analyses share samples, so the true rate is lower.
 Holm's step-down is not valid here: a row that is rightly called worse can still be called
@@ -75,21 +76,22 @@ class InterimAnalyses:
     """Results of a run's interim analyses, by the keys of the cells.
 
     ``question`` has the settings and first numbers of samples; stored results for another question
-    are not used.
-    ``made`` has the columns ``made_by`` of the cells; {} if no analyses were stored.
+    are not used. ``made_by`` has the columns ``made_by`` of the cells that were analysed; {} before
+    the first comparison.
     """
 
     until: Until
     question: Mapping[str, Any]
-    made: Mapping[str, str] = field(default_factory=dict)
+    made_by: Mapping[str, str] = field(default_factory=dict)
     number: int = 0  # of analyses so far
     samples: Mapping[str, int] = field(default_factory=dict)  # of each extended cell
-    found: Mapping[str, Row] = field(default_factory=dict)  # result of each row
+    rows_by_cell: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:
         """Results of the rows, in the order of the plan."""
-        return [self.found[key] for key in self.first_sample_counts if key in self.found]
+        rows = self.rows_by_cell
+        return [rows[key] for key in self.first_sample_counts if key in rows]
 
     @property
     def first_sample_counts(self) -> Mapping[str, int]:
@@ -104,7 +106,7 @@ class InterimAnalyses:
         """
         if not self.number:
             return set(self.first_sample_counts)
-        rows, number = self.found, self.number + 1
+        rows, number = self.rows_by_cell, self.number + 1
         still = {
             key
             for key, row in rows.items()
@@ -124,8 +126,8 @@ class InterimAnalyses:
             "question": self.question,
             "look": self.number,
             "samples": self.samples,
-            "rows": self.found,
-            "made": self.made,
+            "rows": self.rows_by_cell,
+            "made": self.made_by,
         }
 
 
@@ -144,7 +146,7 @@ def run_until_decided(
     with run.lock():  # so that all cells are of the present code
         runner.admit_cells(setup)
         fingerprints = {key: run.made_by(key) for key in analyses.first_sample_counts}
-    if analyses.made != fingerprints:  # analyses of other code are void
+    if analyses.made_by != fingerprints:  # analyses of other code are void
         analyses = InterimAnalyses(until, analyses.question, fingerprints)
     while extended := analyses.cells_to_extend():
         number = analyses.number + 1
@@ -152,8 +154,8 @@ def run_until_decided(
         samples = {**analyses.samples, **more}
         runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # failed cells are tried again once only
-        rows = {**analyses.found, **analyse_open_rows(setup, analyses, extended)}
-        analyses = replace(analyses, number=number, samples=samples, found=rows)
+        rows = {**analyses.rows_by_cell, **analyse_open_rows(setup, analyses, extended)}
+        analyses = replace(analyses, number=number, samples=samples, rows_by_cell=rows)
         run.write_top_json(INTERIM, analyses.to_json())
     return runner.run(_with_samples(setup, analyses.samples), retry=retry), analyses
 
@@ -228,7 +230,7 @@ def analyse_open_rows(
     entries = [entry for entry in source.entries if text(entry.record, "cell") in first]
     level = level_of_test(number, max(len(compared), 1))
     rows = failed_rows(source.failed, until) | judged_rows(entries, until, level)
-    closed = {key for key, row in analyses.found.items() if row["verdict"] != UNDECIDED}
+    closed = {key for key, row in analyses.rows_by_cell.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
         for key, row in rows.items()

@@ -38,8 +38,6 @@ from .model_check import check_model
 from .provenance import citations, provenance
 from .sampler_probes import SamplerProbes
 
-REAL = 256  # number of real samples for the check of a user's model
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -122,7 +120,9 @@ def set_up(
     for extractor in extractors.values():
         read = getattr(extractor, "read", None)
         watch.watch_files(read.paths if read else ())
-    context = WorkerContext(WorkerConfig.here(suite.extractors, device), models, extractors)
+    context = WorkerContext(
+        WorkerConfig.of_this_process(suite.extractors, device), models, extractors
+    )
     makers = {}
     for name, model in models.items():
         with watch.recording_files_of(name):
@@ -165,11 +165,6 @@ def set_up(
                 name: without_levels(fingerprints.model).to_json()
                 for name, fingerprints in makers.items()
             },
-            "rules": [
-                {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
-                for cell in cells
-                if (rule := cell.facts.get("rule"))
-            ],
         },
     )
 
@@ -186,13 +181,12 @@ def _check_and_fingerprint(
     """Return the fingerprints of a model and its extractor; raise a ValueError for a defect."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
-    few = None
+    data = None
     if real is not None:
         from ..scoring.real_data import held_out_samples
 
         data = held_out_samples(model, real)
-        few = None if data is None else data[:REAL]
-    check_model(model, reference, data=few, denoising=is_users, device=device)
+    check_model(model, reference, data=data, denoising=is_users, device=device)
     try:
         extractor = reference and extractor_fingerprint(
             reference.extractor, model.decoded_event, reference.clamp, device
@@ -256,4 +250,4 @@ def resolve_device(device: str, suite: Suite | None = None) -> str:
             "--device cuda: torch sees no CUDA device here; use --device "
             "cpu, or install a CUDA build of torch"
         )
-    return "cpu" if device == "auto" else device
+    return "cpu"

@@ -94,7 +94,7 @@ def draw_missing_samples(
         report.end_cell(cell.key)
 
     todo: list[tuple[Cell, int, int]] = []  # with batches that fit into memory
-    begun: list[int] = []
+    started: list[int] = []
 
     def wanted(number: int) -> bool:
         cell, start, stop = todo[number]
@@ -109,7 +109,7 @@ def draw_missing_samples(
             claims.release(cell.key, start, stop)
             return False
         report.set_stage(f"{cell.model}: {cell.label}")
-        begun.append(number)
+        started.append(number)
         return True
 
     def tell(number: int, count: int) -> None:
@@ -117,7 +117,7 @@ def draw_missing_samples(
         report.add_cell_evaluations(cell.key, count * costs[cell.key])
 
     while True:
-        scan_began, begun = time.monotonic(), []
+        scan_began, started = time.monotonic(), []
         lacking = [
             (batches.resize(cell), *shard)
             for cell in cells
@@ -156,12 +156,12 @@ def draw_missing_samples(
         for key, note in claims.failures().items():
             if key in by_key:
                 fails(by_key[key], *note)
-        if not begun:
+        if not started:
             if claims.is_leader_gone:
                 return
             time.sleep(seconds_until_next_scan(time.monotonic() - scan_began))
         # if all remaining shards are claimed, some claims may be of dead processes
-        others_shards = _OthersShards(directory, claims) if begun else None
+        others_shards = _OthersShards(directory, claims) if started else None
     for key in by_key:
         report.end_cell(key)
 

@@ -241,8 +241,8 @@ def why_too_large(run: RunDir, cell: Cell, size: int) -> str:
     if not isinstance(used, int) or size <= used:
         return ""
     return (
-        f"memory held batches of {used} samples, not of {cell.batch_size}: a batch of {size} is not "
-        f"timed, and no other for it; --batch-size {used} times that"
+        f"sampling had memory for batches of {used} samples only, so batches of {size} are not "
+        f"timed; --batch-size {used} times those"
     )
 
 

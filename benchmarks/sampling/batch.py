@@ -81,10 +81,11 @@ def latents(
 
 def first_states_and_noise(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
     """Return ``x`` ``(n, *event)`` and ``noise`` of :func:`solve_cell` for samples ``ids``."""
+    noise = noise_of(cell, ids, model.event)
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
-        return source.initial(), noise_of(cell, ids, model.event)
-    return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise_of(cell, ids, model.event)
+        return source.initial(), noise
+    return cell.start.states(x, model.draw_labels(ids, cell.seed)), noise
 
 
 def noise_of(cell: Cell, ids: Tensor, event: tuple[int, ...]) -> Noise:

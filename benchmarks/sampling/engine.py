@@ -94,8 +94,8 @@ class RecordedCalls:
 
     @property
     def time_factor(self) -> float:
-        """Ratio of all calls to stored ones, which scales :meth:`repeat`'s time; 0 if no calls."""
-        return self.count / len(self.stored) if self.stored else 0.0
+        """Ratio of all calls to stored ones, which scales :meth:`repeat`'s time."""
+        return self.count / len(self.stored)
 
     def repeat(self) -> Tensor:
         """Repeat the stored calls, at least one, and return the result of the last."""

@@ -39,12 +39,23 @@ def export_samples(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -
     and :func:`.sample_shard`.
     """
     check_exportable(model)
+    unfinished = path.with_suffix(".part")
+    try:
+        _write_archive(model, cell, unfinished, how)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    about = {**cell.record(""), "model_identity": model.identity, "quantisation": how}
+    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def _write_archive(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -> None:
     assert model.decoded_limits is not None
     channels, height, width = model.decoded_event
     whole = whole_shard_size(cell.batch_size)
     header = {"descr": "|u1", "fortran_order": False}
-    unfinished, labels = path.with_suffix(".part"), []
-    with zipfile.ZipFile(unfinished, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         with archive.open("arr_0.npy", "w", force_zip64=True) as file:
             shape = (cell.samples, height, width, channels)
             write_array_header_1_0(file, header | {"shape": shape})
@@ -55,12 +66,8 @@ def export_samples(model: Denoiser, cell: Cell, path: Path, how: Quantisation) -
                 x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = to_grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
-                if model.classes:
-                    ids = torch.arange(start, stop, device=cell.device)
-                    labels.append(model.bind(ids, cell.seed).labels)
-        if labels and all(part is not None for part in labels):
+        ids = torch.arange(cell.samples, device=cell.device)
+        labels = model.draw_labels(ids, cell.seed) if model.classes else None
+        if labels is not None:
             with archive.open("arr_1.npy", "w") as file:
-                write_array(file, torch.cat(labels).cpu().numpy().astype(np.int64))
-    about = {**cell.record(""), "model_identity": model.identity, "quantisation": how}
-    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+                write_array(file, labels.cpu().numpy().astype(np.int64))

@@ -82,9 +82,13 @@ def sample_shard(
     """
     engine = engine_of(model, cell)
     precise_engine = precise_engine_of(model, cell) if precise and start < endpoints else None
-    features, stored, unrounded, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], [], 0
-    found: list[NDArray] = []
-    lost = stop > endpoints and not (reference and features_are_samples(model, reference.extractor))
+    features, stored, unrounded, clamped, nfe, sizes, depth = [], [], [], [], [], [], 0
+    label_matches: list[NDArray] = []
+    modes_of_batches: list[NDArray] = []
+    # else the values of all samples are stored, and scoring classifies them
+    needs_modes = stop > endpoints and not (
+        reference and features_are_samples(model, reference.extractor)
+    )
     if not type(cell.sampler).__module__.startswith("samplerbench."):
         # one that seeds a global generator itself would leave the state that it left before
         _ = torch.rand(1), np.random.random(), random.random()  # noqa: NPY002
@@ -114,11 +118,11 @@ def sample_shard(
             features.append(reference.extractor(scored))
             clamped.append(share)
         labels = bound.labels[rows] if model.classes and bound.labels is not None else None
-        modes = model.mode_of(x) if lost or labels is not None else None
-        if modes is not None and lost:
-            found.append(modes.cpu().numpy())
+        modes = model.mode_of(x) if needs_modes or labels is not None else None
+        if modes is not None and needs_modes:
+            modes_of_batches.append(modes.cpu().numpy())
         if modes is not None and labels is not None:
-            own.append((model.classes_of(modes) == labels).cpu().numpy())
+            label_matches.append((model.classes_of(modes) == labels).cpu().numpy())
         progress(len(x))
     whole = np.concatenate(stored) if stored else np.empty((0, *model.event))
     arrays: Arrays = {
@@ -128,19 +132,19 @@ def sample_shard(
         "endpoint": whole[: max(0, endpoints - start)],
         "picture": whole[: max(0, keep - start)].astype(np.float32),
     }
-    optional = {PRECISE: unrounded, "own_label": own, MODES: found}
+    optional = {PRECISE: unrounded, "own_label": label_matches, MODES: modes_of_batches}
     arrays |= {name: np.concatenate(parts) for name, parts in optional.items() if parts}
     if features:
-        rows = np.concatenate(features)
+        matrix = np.concatenate(features)
         # moments are stored too, unless they would be larger than the features
-        exact = rows.shape[1] <= SHARD
-        half = exact and _fits_float16(rows)
-        arrays["features"] = rows.astype(np.float16 if half else np.float32)
+        exact = matrix.shape[1] <= SHARD
+        half = exact and _fits_float16(matrix)
+        arrays["features"] = matrix.astype(np.float16 if half else np.float32)
         arrays["clamped"] = np.array(clamped)
         if exact:
             from ..metrics.estimators.rows import Moments  # metrics come after samples
 
-            moments = Moments.of(rows).as_dict()
+            moments = Moments.of(matrix).as_dict()
             arrays |= {f"moments_{name}": value for name, value in moments.items()}
     return arrays
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models.denoiser import Denoiser
+from ...models.denoiser import HALF, Denoiser
 from ...models.reference import Reference
 from ...samplers.types import Denoise, Pair
 from ..suites.cell import Cell
@@ -122,9 +122,13 @@ def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
     def record(_denoise: Denoise, x: Tensor, sigma: float | Tensor, images: Pair) -> None:
-        levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
+        levels = np.unique(_to_numpy(sigma) if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
-            evaluations.append((levels[0], x.cpu().numpy().copy(), images[0].cpu().numpy().copy()))
+            evaluations.append((levels[0], _to_numpy(x).copy(), _to_numpy(images[0]).copy()))
 
     end = solve_cell(cell, ObservedDenoiser(bound, record), x, noise)
-    return evaluations, end.cpu().numpy()
+    return evaluations, _to_numpy(end)
+
+
+def _to_numpy(x: Tensor) -> NDArray:
+    return (x.float() if x.dtype in HALF else x).cpu().numpy()

@@ -63,6 +63,7 @@ def gather_shards(
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
+    is_too_large = False
     for shard in shards:
         parts.append({key: shard[key] for key in shard if key not in _GATHERED})
         features = shard.get("features")
@@ -70,7 +71,8 @@ def gather_shards(
             continue
         shape, values = (samples, *features.shape[1:]), values + features.size
         features_in_memory.append(features)
-        if again is not None and values > VALUES:
+        is_too_large = again is not None and values > VALUES
+        if is_too_large:
             features_in_memory.clear()
         if "moments_n" in shard:
             moments = Moments.from_dict(
@@ -81,7 +83,7 @@ def gather_shards(
         return GatheredShards(parts, None, None)
     rows = (
         Pieces(shape, again)
-        if again is not None and values > VALUES
+        if again is not None and is_too_large
         else InMemoryRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return GatheredShards(parts, rows, merged if covered == samples else None)

@@ -69,7 +69,7 @@ def endpoints_by_doubling(
     File names are ``tag`` and the steps. Doubling restarts at half of the most steps stored.
     """
 
-    def kept(steps: int) -> NDArray:
+    def stored_solution(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
         stored = run.read_reference(name)
         if stored is None:
@@ -79,7 +79,7 @@ def endpoints_by_doubling(
 
     # begin at half of the most steps stored, so that references never coarsen
     first = max(rule.first, max(run.reference_steps(tag), default=0) // 2)
-    return solve_by_doubling(kept, measured, rule, first)
+    return solve_by_doubling(stored_solution, measured, rule, first)
 
 
 def solve_by_doubling(
@@ -157,7 +157,7 @@ def converged_endpoints(
     if an exact model cannot compute its endpoints.
     """
     count = max(map(len, measured))
-    dtype, tag = truth_dtype(model, cell), _truth_tag(model, cell, count)
+    dtype, tag = reference_dtype(model, cell), reference_tag(model, cell, count)
     ids = torch.arange(count, device=cell.device)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
@@ -195,12 +195,12 @@ def converged_path_endpoints(
         def ends(ids: torch.Tensor) -> torch.Tensor:
             bound = model.bind(ids, seed)
             tree = BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
-            x = latents(model, ids, seed, truth_dtype(model, cell))[0]
+            x = latents(model, ids, seed, reference_dtype(model, cell))[0]
             return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
 
         return draw_in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    tag = f"{_truth_tag(model, cell, count)}-path"
+    tag = f"{reference_tag(model, cell, count)}-path"
     return endpoints_by_doubling(run, tag, limit, measured, PATH)
 
 
@@ -213,11 +213,11 @@ def converged_features(
     """
     if reference.converged is not None:
         return reference.converged
-    tag = _truth_tag(model, cell, count, reference.extractor.identity, run.extractor)
+    tag = reference_tag(model, cell, count, reference.extractor.identity, run.extractor)
     name = f"{tag}-converged"
     stored = run.read_reference(name)
     if stored is None:
-        dtype = truth_dtype(model, cell)
+        dtype = reference_dtype(model, cell)
         x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
@@ -232,14 +232,15 @@ def converged_samples(
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
 
 
-def truth_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
+def reference_dtype(model: Denoiser, cell: Cell) -> torch.dtype:
     """Return the dtype of reference solutions: the cell's, or the model's for a 16-bit cell."""
     dtype = getattr(torch, cell.dtype)
     return model.dtype if dtype in HALF else dtype
 
 
-def _truth_tag(model: Denoiser, cell: Cell, *what: object) -> str:
-    dtype = str(truth_dtype(model, cell)).removeprefix("torch.")
+def reference_tag(model: Denoiser, cell: Cell, *what: object) -> str:
+    """Return the :func:`file_tag` of reference solutions for a cell's seed and dtype."""
+    dtype = str(reference_dtype(model, cell)).removeprefix("torch.")
     return file_tag(model, cell.seed, dtype, *what)
 
 

@@ -20,7 +20,7 @@ from ...samplers import Grid, NoNoise, karras, make
 from ..sampling.batch import latents
 from ..sampling.shard import Arrays
 from ..suites.cell import Cell, moments_of
-from .converged_endpoints import SOLVER, file_tag
+from .converged_endpoints import SOLVER, reference_dtype, reference_tag
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +123,10 @@ def store_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> 
     followed. If a value is not finite, nothing is written into ``run.json``.
     """
     count = min(len(ends), MOST)
-    name = f"{file_tag(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
+    name = f"{reference_tag(model, cell, count)}-curvature-v{_VERSION}"
     arrays = run.read_reference(name)
     if arrays is None:
-        ids, dtype = torch.arange(count, device=cell.device), getattr(torch, cell.dtype)
+        ids, dtype = torch.arange(count, device=cell.device), reference_dtype(model, cell)
         unit = data_spread(model, ends)
         arrays = converged_curvature(model, ids, cell.seed, dtype, cell.batch_size, unit)
         run.write_reference(name, arrays)

@@ -75,9 +75,8 @@ def load_real_data(model: Denoiser, source: str | None) -> RealData:
             ) from error
         if reference is None or held_out is None:
             raise ValueError(
-                f"model {model.name} cannot draw its own data, and its card knows them in "
-                "the card's features only: "
-                "give real samples with --reference FILE.npy"
+                f"model {model.name} cannot draw its own data; give real samples with "
+                "--reference FILE.npy"
             )
         called = f"{model.identity}-{MODEL_SAMPLES}-exact"
         return RealData(model.decode(reference), model.decode(held_out), called)
@@ -223,17 +222,12 @@ BYTES = (-1.0, 1.0)
 """Range of 8-bit images without a model; features of such images do not depend on the range."""
 
 
-class WrittenStatistics(NamedTuple):
-    """Number ``n`` of samples in a written file, and the extractor of their features."""
-
-    n: int
-    extractor: Extractor
-
-
 def write_features_statistics(
     source: str, spec: str, out: Path, model: Denoiser | None = None
-) -> WrittenStatistics:
+) -> tuple[int, Extractor]:
     """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
+
+    Returns the number of samples, and the extractor of their features.
 
     Args:
         source: value of ``--reference``: a file, a folder or a data set (its training images).
@@ -259,7 +253,7 @@ def write_features_statistics(
         check_range(samples, limits, source)
     features = extractor(clamp(samples, limits)[0])
     write_statistics(out, features, extractor, limits)
-    return WrittenStatistics(len(features), extractor)
+    return len(features), extractor
 
 
 def _image_shape_and_range(source: str, spec: str) -> tuple[tuple[int, ...], Limits]:

@@ -123,7 +123,7 @@ class Scorer:
 
     @cached_property
     def precise_model(self) -> Denoiser:
-        """The model in full precision, whose endpoints and converged samples are the truth."""
+        """The model in full precision, whose endpoints and converged samples are references."""
         return in_full_precision(self.model)
 
     @cached_property
@@ -149,7 +149,7 @@ class Scorer:
 
     def _score_all(self, cells: Sequence[Cell]) -> None:
         try:
-            truths = self._converged_endpoints(cells)
+            solutions = self._converged_endpoints(cells)
             scale = self._load_scoring_reference(cells[0])
         except (_UnusableShardError, DamagedError, OSError):
             raise
@@ -162,8 +162,8 @@ class Scorer:
             return
         data = ModelData(self.precise_model, cells[0].device)
         for place, cell in enumerate(cells, 1):
-            truth = truths.get(choose_endpoint_solver(self.precise_model, cell))
-            stamp = self._stamp(cell, truth, scale)
+            solution = solutions.get(choose_endpoint_solver(self.precise_model, cell))
+            stamp = self._stamp(cell, solution, scale)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {key: done.get(key, ()) for key in stamp}
             same = done.get("status") == "ok" and before == stamp
@@ -172,28 +172,29 @@ class Scorer:
             self.report.set_stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
                 shards, follows_path = self._gather(cell), cell.sampler.stochastic
-                context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
+                context = CellContext(shards, cell.samples, data, scale, solution, follows_path)
                 record, influences = self._score_cell(cell, context, done if same else {})
                 whole = {"status": "ok", "reason": "", **stamp, **record}
                 self.run.write_score(cell.key, whole, influences)
             except (ArithmeticError, ValueError) as error:
                 # numbers that no formula can take fail this row only
                 self._fail(cell, stamp, " ".join(str(error).split()))
-        if self.suite.path_curvature and converged_endpoints in truths:
+        if self.suite.path_curvature and converged_endpoints in solutions:
             self.report.set_stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import store_curvature  # imported here, since few runs need it
 
-            store_curvature(self.run, self.precise_model, cells[0], truths[converged_endpoints].x)
+            ends = solutions[converged_endpoints].x
+            store_curvature(self.run, self.precise_model, cells[0], ends)
 
     def _converged_endpoints(
         self, cells: Sequence[Cell]
     ) -> Mapping[EndpointSolver | None, Endpoints]:
         """Return converged endpoints of cells, by solver (:func:`.choose_endpoint_solver`)."""
-        truths: dict[EndpointSolver | None, Endpoints] = {}
+        solutions: dict[EndpointSolver | None, Endpoints] = {}
         kinds = {converged_endpoints: "endpoints", converged_path_endpoints: "paths"}
-        for truth, kind in kinds.items():
+        for solver, kind in kinds.items():
             comparable = [
-                cell for cell in cells if choose_endpoint_solver(self.precise_model, cell) is truth
+                cell for cell in cells if choose_endpoint_solver(self.precise_model, cell) is solver
             ]
             if comparable:
                 # unrounded samples set the number and the accuracy of endpoints
@@ -203,8 +204,8 @@ class Scorer:
                 ]
                 count = max(map(len, measured))
                 self.report.set_stage(f"{cells[0].model}: converged {kind} of {count} samples")
-                truths[truth] = truth(self.run, self.reporting_model, comparable[0], measured)
-        return truths
+                solutions[solver] = solver(self.run, self.reporting_model, comparable[0], measured)
+        return solutions
 
     def _fail(self, cell: Cell, stamp: Record, words: str) -> None:
         failed = {**stamp, "status": "failed", "reason": f"scoring: {words}"}
@@ -262,8 +263,8 @@ class Scorer:
         picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
-            truth = context.endpoints.x if context.endpoints else None
-            pictures = picture_arrays(self.model, self.reference, picture, truth)
+            converged = context.endpoints.x if context.endpoints else None
+            pictures = picture_arrays(self.model, self.reference, picture, converged)
             self.run.write_pictures(cell.key, pictures)
             path = trajectory_arrays(
                 self.model, self.reference, cell, partial(self.trajectories_of, cell)
@@ -304,12 +305,14 @@ class Scorer:
             influences |= values
         return record, influences
 
-    def _stamp(self, cell: Cell, truth: Endpoints | None, scale: ScoringReference | None) -> Record:
+    def _stamp(
+        self, cell: Cell, solution: Endpoints | None, scale: ScoringReference | None
+    ) -> Record:
         """Return settings, endpoints and reference, whose change makes a cell's score outdated."""
         return {
             "samples": cell.samples,
-            "reference_steps": truth.steps if truth else None,
-            "reference_count": len(truth.x) if truth else None,
+            "reference_steps": solution.steps if solution else None,
+            "reference_count": len(solution.x) if solution else None,
             "estimator": scale.identity if scale else None,
             ASKED: self._inputs(cell),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,7 +36,7 @@ LARGEST = 4096
 """Largest number of dimensions for which a covariance is diagonalised."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Start:
     """Start of a run: map from latents at level ``sigma_max`` to the states at ``sigma``, where grids begin.
 
@@ -63,8 +63,9 @@ class Start:
     name: StartName
     sigma_max: float
     sigma: float
-    means: Tensor | None = None
-    gaussian: Gaussian | None = None
+    # these follow from the model, and tensors have no equality
+    means: Tensor | None = field(default=None, compare=False)
+    gaussian: Gaussian | None = field(default=None, compare=False)
     skip: str = ""
 
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -331,7 +331,7 @@ def tune_targets(
     options = (tuning.latents, tuning.test_latents, tuning.seed, tuning.objective, tuning.what)
     options += (tuning.also, tuning.loss)
     models = {each.name: each.model for each in (tuning.subject, tuning.other)}
-    context = WorkerContext(WorkerConfig.here({}, tuning.device), models)
+    context = WorkerContext(WorkerConfig.of_this_process({}, tuning.device), models)
     entries, failures = [], {}
     for target in targets:
         stored = _read_entries(file)

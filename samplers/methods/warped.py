@@ -216,7 +216,7 @@ class Auto(Declared):
     outside the grid's range.
 
     Attributes:
-        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), used without
+        rule: text of a rule that an earlier run found (column ``rule`` of its table), used without
             a search; "" searches.
         found: the rule and the cost of its search; None without a probe. The harness sets it; users
             do not.

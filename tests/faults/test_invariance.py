@@ -34,7 +34,7 @@ the most that was seen, 2.1e-4 with Heun at 5 evaluations (studies/measured/surv
 """
 
 SLOW = pytest.mark.faults
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 def cell_of(model, sampler, batch, nfe=9):

@@ -85,7 +85,7 @@ from pathlib import Path
 from samplerbench.benchmarks.running.executors import Call, Worker
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 
-worker, context, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
+worker, context, folder = Worker(), WorkerContext(WorkerConfig.of_this_process({}, "cpu")), Path(sys.argv[1])
 worker.run(Call(os.getpid), context)
 for number in range(3):
     (folder / f"{number}").touch()

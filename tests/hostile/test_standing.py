@@ -140,12 +140,12 @@ def test_a_cell_that_failed(copy):
             "attempt": outcomes._failure_inputs(cell),
         },
     )
-    assert told(copy)[0] == ("ended", "failed: because")
+    assert told(copy)[0] == ("failed", "failed: because")
 
 
 def test_a_cell_that_comes_back(copy):
     copy.directory.set_aside(cell_of(copy.directory, "euler"), "other code")
-    assert told(copy)[0][0] == "comes back"
+    assert told(copy)[0][0] == "restorable"
 
 
 def test_a_cell_that_the_last_run_did_not_ask_for(copy):
@@ -158,7 +158,24 @@ def test_a_cell_that_the_last_run_did_not_ask_for(copy):
         lambda record: record.update(sampler="gone"),
     )
     found = {each.cell: each.state for each in cell_states_of(asked)}
-    assert found[cell_of(copy.directory, "euler")] == "not told"
+    assert found[cell_of(copy.directory, "euler")] == "not requested"
+
+
+def test_cell_states__a_row_of_another_feature_space_is_up_to_date(copy, tmp_path):
+    (tmp_path / "squares.py").write_text("def make():\n    return lambda x: x.float() ** 2\n")
+    squares = check_suite(SUITE | {"extractor": f"{tmp_path / 'squares.py'}:make"}, "test")
+    setup = quiet_setup(squares, copy.directory.path)
+    requested = {cell.key for cell in setup.cells}
+    found = {each.cell: (each.state, each.why) for each in cell_states_of(setup)}
+    assert {found[cell.key] for cell in copy.cells} == {FINE}
+    assert {found[key][0] for key in requested} == {"missing"}
+    assert len(found) == 4
+
+
+def test_cell_states__no_row_of_a_run_older_than_checksums_is_up_to_date(copy):
+    requested = replace(copy, cells=[cell for cell in copy.cells if cell.label == "heun"])
+    with mock.patch.object(RunDir, "predates_checksums", True):
+        assert [state for state, _ in told(requested)] == ["changed", "changed"]
 
 
 def said(arguments, monkeypatch, capsys):

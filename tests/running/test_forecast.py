@@ -100,7 +100,8 @@ def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypat
 
 
 def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
-    monkeypatch.setattr(progress, "PERIOD", 0.05)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.05)
+    monkeypatch.setattr(progress, "LINE_PERIOD", 0.05)
     out = io.StringIO()
     with (
         ProgressReporter(Console(file=out), dict.fromkeys("abc", 0.0), 100.0) as report,

@@ -13,6 +13,7 @@ import torch
 from looping import each
 from torch import nn
 
+from samplerbench.benchmarks.running import model_check
 from samplerbench.benchmarks.running.model_check import check_model
 from samplerbench.benchmarks.scoring.converged_endpoints import converged_samples
 from samplerbench.models import make_model, model_names
@@ -172,7 +173,7 @@ WRONG = {
     Broken: "NaN or infinity for 4 of 4 samples at sigma 0.002",
     Writes: "writes into its input",
     Raises: r"fails on 4 samples at sigma 80 \(RuntimeError: out of luck\)",
-    Halves: "better when it is told a wrong level|does not denoise",
+    Halves: "better at a wrong level|does not denoise",
     Squares: "does not denoise|wrong level",
     Constant: "does not denoise: .* multiple of the noisy sample",
     Noise: "does not denoise",
@@ -263,6 +264,18 @@ def test_data_may_be_handed_in():
             data=torch.full((16, *model.event), 3.0)
             + torch.randn(16, *model.event, generator=torch.Generator().manual_seed(0)),
         )
+
+
+@each(("name", "count"), [("gmm-2d", 256), ("fashion-mppca", 16)])
+def test_check_model__takes_few_samples_from_all_of_the_data(name, count, monkeypatch):
+    found, model = [], make_model(name)
+    monkeypatch.setattr(
+        model_check, "_check_denoising", lambda _model, x0, _labels: found.append(x0)
+    )
+    shape = (-1, *[1] * len(model.event))
+    check_model(model, data=torch.arange(1000.0).reshape(shape).expand(-1, *model.event))
+    (x0,) = found
+    assert (len(x0), float(x0.min()), float(x0.max())) == (count, 0.0, 999.0)
 
 
 @pytest.mark.slow

@@ -137,8 +137,8 @@ def test_a_batch_that_did_not_fit_is_not_timed_nor_another_for_it(tmp_path):
     (file,) = out.glob("parts/*/timing.json")
     assert (row["status"], row["ms_per_sample"], row["batch_used"]) == ("ok", None, 32)
     assert json.loads(file.read_text())["timing_reason"] == (
-        "memory held batches of 32 samples, not of 128: a batch of 128 is not timed, "
-        "and no other for it; --batch-size 32 times that"
+        "sampling had memory for batches of 32 samples only, so batches of 128 are not timed; "
+        "--batch-size 32 times those"
     )
     less = {"samplers": ["hungry"], "samples": 64, "timing": timing, "batch_size": 32}
     (row,) = run(out, **less).to_dict("records")

@@ -28,7 +28,7 @@ SUITE = {
     "converged_samples": 64,
     "timing": {"enabled": False},
 }
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -98,6 +99,13 @@ def test_there_is_nothing_where_a_sample_depends_on_its_batch_or_the_run_fails(f
         "Broken", (), {"batch_coupled": False, "sample": staticmethod(fail), "stochastic": False}
     )()
     assert arrays_of(model, reference, type("Cell", (), {**vars(cell), "sampler": broken})()) == {}
+
+
+def test_trajectory_arrays__a_cell_in_bfloat16_has_trajectories():
+    model, reference, cell = cell_of("euler", steps=3)
+    arrays = arrays_of(model, reference, replace(cell, dtype="bfloat16"))
+    assert arrays["x"].shape == arrays["d"].shape == (3, CLOUD, 2)
+    assert np.isfinite(arrays["end"]).all()
 
 
 def test_converged_samples_stand_beside_the_samples(found):

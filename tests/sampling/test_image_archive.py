@@ -12,6 +12,7 @@ from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling.engine import Engine
+from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.sampling.image_archive import export_samples
 from samplerbench.benchmarks.scoring.real_data import read_samples
 from samplerbench.benchmarks.suites.suite import check_suite
@@ -85,6 +86,17 @@ def test_what_is_no_image_is_refused(exported, tmp_path):
     for name in ("gmm-2d", "gaussian"):
         with pytest.raises(ValueError, match="are no grey or RGB images; only images are exported"):
             export_samples(make_model(name), cell, tmp_path / "x.npz", "round")
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_samples__leaves_no_file_after_a_failure(exported, tmp_path, monkeypatch):
+    def fail(*_):
+        raise Failure("diverged", "1 of 16 samples are not finite")
+
+    _, model, cell = exported
+    monkeypatch.setattr(Engine, "sample", fail)
+    with pytest.raises(Failure):
+        export_samples(model, cell, tmp_path / "x.npz", "round")
     assert not list(tmp_path.iterdir())
 
 

@@ -245,6 +245,13 @@ def test_a_budget_pays_for_the_first_step():
     assert "needs two steps or more" in told["heun", 1][2]
 
 
+def test_plan__a_budget_below_one_evaluation_from_an_infinite_level_is_named():
+    model = flow()
+    model.passes = 2  # as under guidance
+    (cell,) = cells(model, samplers=["euler"], nfe=[1])
+    assert cell.skip == "one step of euler costs more than the budget of 1"
+
+
 @pytest.mark.parametrize("sampler", ["rk45", "auto"])
 def test_samplers_with_levels_of_their_own_begin_at_the_highest_finite_one(sampler, monkeypatch):
     monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 1)

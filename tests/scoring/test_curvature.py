@@ -219,6 +219,17 @@ def test_paths_that_are_not_finite_have_no_summary(tmp_path):
     assert RunDir.open(tmp_path / "r").read_run() == {}
 
 
+def test_store_curvature__paths_of_a_cell_in_16_bits_are_followed_in_the_model_s_precision(
+    tmp_path,
+):
+    model, found = make_model("gmm-2d"), []
+    for dtype in ("float64", "bfloat16"):
+        cell = SimpleNamespace(seed=0, dtype=dtype, device="cpu", batch_size=4, model="m")
+        store_curvature(RunDir.create(tmp_path / dtype), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
+        found.append(RunDir.open(tmp_path / dtype).read_run()["path_curvature"])
+    assert found[0] == found[1]
+
+
 def test_what_is_said_of_it():
     model = make_model("gmm-2d")
     lines = curvature_lines(

@@ -30,8 +30,8 @@ def sources(tmp_path):
 def test_statistics_are_those_of_all_images_and_read_again_to_the_last_bit(sources, tmp_path):
     model = make_model("digits")
     for source in sources:
-        made = write_features_statistics(source, "pixels", tmp_path / "out.npz")
-        assert made.n == N
+        count, _ = write_features_statistics(source, "pixels", tmp_path / "out.npz")
+        assert count == N
         stored = np.load(tmp_path / "out.npz")
         np.testing.assert_allclose(stored["mu"], PIXELS.mean(0), atol=1e-6)
         np.testing.assert_allclose(stored["sigma"], np.cov(PIXELS, rowvar=False), atol=1e-6)
@@ -53,8 +53,8 @@ def test_a_model_says_shape_and_range_of_numbers_and_may_bring_the_features(tmp_
 
 def test_networks_of_8_bit_images_have_the_same_statistics_in_any_range(sources, tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
-    made = write_features_statistics(sources[0], "efficientnet-lite0", tmp_path / "out.npz")
-    assert made.extractor.dim == 1280
+    _, network = write_features_statistics(sources[0], "efficientnet-lite0", tmp_path / "out.npz")
+    assert network.dim == 1280
     (tmp_path / "mine.py").write_text(
         "class Model:\n    event, sigma_min, sigma_max, limits = (1, 8, 8), 0.01, 10.0, (0.0, 1.0)\n"
         "    def __call__(self, x, sigma):\n        return x\n"

@@ -149,7 +149,7 @@ def test_coefficients_of_another_number_of_steps_are_refused(entries):
     wrong = entries[0][0].model_dump() | {"coefficients": [[0.5, 0.5]]}
     with pytest.raises(ValueError, match="a row for each of 3 steps"):
         TunedEntry.model_validate(wrong)
-    with pytest.raises(ValueError, match="has coefficients where both was tuned, or none"):
+    with pytest.raises(ValueError, match="must have coefficients, since both was tuned"):
         TunedEntry.model_validate(wrong | {"coefficients": None})
 
 

@@ -86,8 +86,6 @@ def test_numbers_and_grids_are_each_others_inverse(shares):
 def test_a_grid_that_ends_at_sigma_min_has_numbers_nearby():
     spacing, grid = Spacing(5, 0.002, 80.0), karras(5, 0.002, 80.0)
     assert spacing.grid(spacing.free_numbers(grid)).sigma == pytest.approx(grid.sigma, rel=0.1)
-    with pytest.raises(ValueError, match="has no place here"):
-        spacing.free_numbers(karras(4, 0.002, 80.0))
     with pytest.raises(ValueError, match="a grid of 1 steps cannot be tuned"):
         Spacing(1, 0.002, 80.0)
 

@@ -20,6 +20,7 @@ from typing import NoReturn
 import typer
 
 from ...running.executors import Executor, InProcess, Pool, Worker, make_executor
+from ...running.executors.process_state import cores
 from ...running.executors.ray_executor import Ray
 from .console import err, say
 from .help_panels import EXECUTION
@@ -189,11 +190,6 @@ def take_gpu_of_rank() -> None:
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
     if local.isascii() and local.isdecimal() and (gpus := _visible_gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _visible_gpus() -> list[str]:

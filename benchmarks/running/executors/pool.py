@@ -85,7 +85,7 @@ class Pool(Executor):
                         news = partial(tell_number, number)
                         result = result_or_failure(worker.run_packed, sent, news, limit)
                         outcome = "done", number, result
-                except BaseException as error:  # of ``wanted``, such as a full disk
+                except BaseException as error:  # a full disk in ``wanted``, or an unprepared task
                     messages.put(("error", number, error))
                     return
                 messages.put(outcome)

@@ -1,4 +1,4 @@
-"""Worker processes as seen by the operating system: memory, signals, exit codes, stack traces."""
+"""Processes as seen by the operating system: cores, memory, signals, exit codes, stack traces."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ class ForkedProcess:
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
             os.kill(self.pid, signum)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_memory_limit() -> int:

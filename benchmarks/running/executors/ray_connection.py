@@ -17,8 +17,8 @@ from typing import Any
 
 EXTRA = "pip install 'samplerbench[cluster]'"
 ADDRESS = "RAY_ADDRESS"  # environment variable that Ray sets in its commands (``ray job submit``)
-PROBE = 5.0  # seconds that the server at an address has to answer
-OBJECTS = 2**29  # bytes of unread results on this machine; more go to the disk
+PROBE_SECONDS = 5.0  # seconds that the server at an address has to answer
+OBJECT_STORE_BYTES = 2**29  # bytes of unread results on this machine; more go to the disk
 
 LONGEST_FOLDER = 32  # characters of the path of Ray's folder: paths of sockets are at most 107 long
 
@@ -55,13 +55,13 @@ class Connection:
 
     def __init__(self, address: str = "") -> None:
         self.address = address or os.environ.get(ADDRESS, "")
-        self._ours = False
+        self._is_open = False
         self._folder = ""
 
     @property
     def is_private(self) -> bool:
         """True if this connection started a private cluster on this machine."""
-        return self._ours and not self.address
+        return self._is_open and not self.address
 
     def check(self) -> None:
         """Raise a ValueError if Ray is not installed or no server listens at the address."""
@@ -95,7 +95,7 @@ class Connection:
                 "include_dashboard": False,
                 "num_cpus": cpus,
                 "num_gpus": gpus,
-                "object_store_memory": OBJECTS,
+                "object_store_memory": OBJECT_STORE_BYTES,
                 "_temp_dir": self._folder,
             }
         with _restore_signal_handlers():
@@ -104,14 +104,14 @@ class Connection:
             except Exception as error:
                 self.close()
                 raise ValueError(self._describe_error(error)) from error
-        self._ours = True
+        self._is_open = True
         return ray
 
     def close(self) -> None:
         """Disconnect, and end the cluster if it is private."""
-        ours, self._ours = self._ours, False
+        was_open, self._is_open = self._is_open, False
         folder, self._folder = self._folder, ""
-        if ours:
+        if was_open:
             with _restore_signal_handlers():
                 import_ray().shutdown()
         if folder:
@@ -163,7 +163,7 @@ def _check_address(address: str) -> None:
     if not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"--ray-address {address}: give host:port, such as 10.0.0.1:6379, or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE).close()
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
     except OSError as error:
         raise ValueError(
             f"no Ray cluster answers at {address} ({error.strerror or error}); "

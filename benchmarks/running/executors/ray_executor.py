@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import time
 from collections import Counter, deque
@@ -22,6 +21,7 @@ from .executor import (
     run_in_this_process,
     want_every_task,
 )
+from .process_state import cores
 from .ray_actors import TYPE, ActorResources, Message, WorkerGroup, machine_resources
 from .ray_connection import Connection
 from .transport import packed
@@ -64,7 +64,7 @@ class Ray(Executor):
     ) -> None:
         self._connection = Connection(address)
         self._jobs, self._gpus, self._memory = jobs, gpus, memory
-        self._accelerator, self._required = accelerator, ""
+        self._accelerator, self._required_type = accelerator, ""
         self._group: WorkerGroup | None = None
         self._needs: tuple[str, int] | None = None
 
@@ -150,7 +150,7 @@ class Ray(Executor):
                 wanted,
             )
         timer = Ray(self._connection.address, jobs=1, gpus=1.0, memory=self._memory)
-        timer._required = wanted
+        timer._required_type = wanted
         return timer
 
     def close(self) -> None:
@@ -172,7 +172,8 @@ class Ray(Executor):
         gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
         cpus = _threads_per_actor(machine_resources(ray), gpus, self._jobs, threads)
-        share, grows = ActorResources(cpus, gpus, self._required), not self._connection.is_private
+        share = ActorResources(cpus, gpus, self._required_type)
+        grows = not self._connection.is_private
         group = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not group.count_actors():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
@@ -181,15 +182,12 @@ class Ray(Executor):
 
     def _connected_ray(self, gpus_per_actor: float, threads: int) -> Any:
         """Connect to the cluster, or start a private one, and return the module ``ray``."""
-        cores = os.cpu_count() or 1
-        if hasattr(os, "sched_getaffinity"):
-            cores = len(os.sched_getaffinity(0))
         gpus = 0
         if gpus_per_actor:
             import torch
 
             gpus = torch.cuda.device_count()
-        return self._connection.open(max(cores, self._jobs or 1, threads), gpus)
+        return self._connection.open(max(cores(), self._jobs or 1, threads), gpus)
 
 
 def _result_or_raise(message: Message) -> Any:

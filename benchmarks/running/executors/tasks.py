@@ -39,12 +39,12 @@ class PicklableSampler(NamedTuple):
     """Picklable description of a sampler, from which another process makes the sampler again.
 
     ``spec`` has its name and options. ``origin`` is the file or package of a plugin, else "".
-    ``found`` has fields that were fitted to a model. ``table`` has tuned coefficients, or is None.
+    ``fitted_fields`` were fitted to a model. ``table`` has tuned coefficients, or is None.
     """
 
     spec: dict[str, Any]
     origin: str
-    found: dict[str, Any]
+    fitted_fields: dict[str, Any]
     table: Table | None = None
 
     @classmethod
@@ -66,7 +66,7 @@ class PicklableSampler(NamedTuple):
                 f"the file of sampler {sampler.name} changed while the run "
                 "was going on; run the same command again"
             )
-        sampler = replace(sampler, **self.found) if self.found else sampler
+        sampler = replace(sampler, **self.fitted_fields) if self.fitted_fields else sampler
         return sampler if self.table is None else Tabulated(stands_for=sampler, table=self.table)
 
 

@@ -56,7 +56,9 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
         loaded.prepare(context)
     except BaseException as error:  # a file of the user's that exits, among others
         _LATEST.clear()
-        raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
+        # a ValueError is a sentence; another error's message, such as 'x', needs its class
+        sentence = " ".join(str(error).split()) if isinstance(error, ValueError) else ""
+        raise ValueError(sentence or error_in_words(error)) from error
     return loaded, context
 
 

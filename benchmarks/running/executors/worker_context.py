@@ -39,7 +39,7 @@ class WorkerConfig:
     peers: Path | None
 
     @classmethod
-    def here(cls, extractors: Mapping[str, str], device: str) -> WorkerConfig:
+    def of_this_process(cls, extractors: Mapping[str, str], device: str) -> WorkerConfig:
         """Return the setting with this process's threads, plugins and peers."""
         return cls(
             tuple(extractors.items()),

@@ -102,7 +102,9 @@ class Calibration:
         chunks = [(cell, part) for cell in order for part in self._missing(kept[cell])]
         tasks = [Call(Case.replicates, chunk) for chunk in chunks]
         failure, early = None, {}
-        for which, drawn in self.executor.map(tasks, WorkerContext(WorkerConfig.here({}, "cpu"))):
+        for which, drawn in self.executor.map(
+            tasks, WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
+        ):
             cell, part = chunks[which]
             if isinstance(drawn, Failure):
                 failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")

@@ -106,7 +106,7 @@ class Frontier:
                 f"the frontier screens on {self.screen} of the first half of "
                 f"{self.samples} samples; give more samples"
             )
-        self._context = WorkerContext(WorkerConfig.here({}, "cpu"))
+        self._context = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """Return the table's rows, one for each model, end, budget, criterion and side.

@@ -86,7 +86,9 @@ def explain(
     wanted = [number for number in (numbers or sorted(known)) if number not in found]
     keys = {number: key_of(known[number], effort) for number in wanted}
     tasks = [Call(_measured, (plan, number)) for number in wanted]
-    for which, result in executor.map(tasks, WorkerContext(WorkerConfig.here({}, "cpu"))):
+    for which, result in executor.map(
+        tasks, WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
+    ):
         number = wanted[which]
         if isinstance(result, Failure):
             told(number, result, None)

@@ -28,7 +28,7 @@ from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 GUIDE = Path(__file__).parents[3] / "docs" / "examples" / "fresh_process.py"
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 def of_the_guide():

@@ -3,8 +3,10 @@ and how long a shard may take.
 """
 
 import math
+import operator
 import os
 import pickle
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,7 +17,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
+from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker, transport
 from samplerbench.benchmarks.running.executors import worker as worker_module
 from samplerbench.benchmarks.running.executors.process_state import (
     default_memory_limit,
@@ -32,11 +34,12 @@ from samplerbench.benchmarks.running.executors.shard_limits import (
 from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.sampling.counting import Meter
+from samplerbench.benchmarks.sampling.engine import engine_of
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import from_function, make_model
 
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +183,8 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
     )
     extractors = {name: reference.extractor for name, reference in references.items()}
     here, there = (
-        WorkerContext(WorkerConfig.here({}, "cpu"), models, extractors),
-        WorkerContext(WorkerConfig.here({}, "cpu")),
+        WorkerContext(WorkerConfig.of_this_process({}, "cpu"), models, extractors),
+        WorkerContext(WorkerConfig.of_this_process({}, "cpu")),
     )
     assert len(planned) == 18
     chosen = [cell for cell in planned if cell.start.name == "noise" or cell.sampler.name == "ddpm"]
@@ -195,6 +198,38 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell(monke
         mine, theirs = task(here, lambda n: None), sent(there, lambda n: None)
         assert mine.keys() == theirs.keys()
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_engine_of__shards_that_a_worker_unpickled_share_one_recording():
+    models, _, (cell,) = cells(start=["gaussian"])
+    model, cell = models[cell.model], replace(cell, execution="cuda-graph")
+    shards = [ShardTask(cell, first, first + 16, 0, 0, None) for first in (0, 16)]
+    first, second = (pickle.loads(pickle.dumps(shard)).cell for shard in shards)
+    assert first.start.gaussian is not second.start.gaussian
+    assert engine_of(model, first) is engine_of(model, second)
+
+
+class Loads:
+    """What calls a function when it is unpickled."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("loads", "words"),
+    [
+        (Loads(sys.exit, 3), "SystemExit: 3"),
+        (Loads(operator.getitem, {}, "x"), "KeyError: 'x'"),
+        (Loads(int, "x"), "invalid literal"),
+    ],
+)
+def test_unpacked__only_a_value_error_is_without_its_class(loads, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        transport.unpacked(pickle.dumps(loads), b"")
 
 
 def test_a_model_that_is_another_one_by_now_is_refused():
@@ -239,8 +274,6 @@ def test_what_the_system_says_of_a_process():
 
 
 def test_where_it_was_is_the_innermost_line_of_the_users_own():
-    from samplerbench.benchmarks.running.executors import transport
-
     served = (transport.__file__, 9, transport.serve_tasks.__name__)
     frames = [(os.__file__, 3, "walk"), ("/home/me/mine.py", 12, "step"), served]
     lines = "".join(f'  File "{file}", line {line} in {name}\n' for file, line, name in frames)

@@ -14,7 +14,7 @@ import pytest
 from samplerbench.benchmarks.running.executors import Call, Failure, Worker
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 
-CONTEXT = WorkerContext(WorkerConfig.here({}, "cpu"))
+CONTEXT = WorkerContext(WorkerConfig.of_this_process({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
