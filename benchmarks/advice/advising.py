@@ -134,6 +134,8 @@ def advise(
     """
     if not 0 < minutes < math.inf:
         raise ValueError(f"--minutes must be a finite time above 0, got {minutes}")
+    if ms is not None and not 0 < ms < math.inf:
+        raise ValueError(f"--ms must be a finite time above 0, got {ms}")
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")
@@ -256,12 +258,18 @@ def _advice_of(
         unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
     missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
     with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
-        missing = measure_distances(run, results)
+        try:
+            missing = measure_distances(run, results)
+        except Failure as failure:  # of the extractor, which nothing has run before
+            missing = [f"Samples have no fd_conv: {failure.reason}."]
     answers = [answer_of_budget(run, race) for race in results]
     batch, pictured = 0, False
     with suppress(OutOfTime), clock.raise_when_over(SHOWN):
         answers, batch = add_times(run, answers, results)
-        pictured = draw_pictures(run, results)
+        try:
+            pictured = draw_pictures(run, results)
+        except Failure as failure:  # of the decoder
+            missing.append(f"There are no pictures: {failure.reason}.")
     default, made_by = request.current_configuration.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, results)
     advice = Advice(

@@ -137,7 +137,7 @@ class FitTarget(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Key of the fit in ``Run.failures``."""
+        """Key of the fit in ``AdviceRun.failures``."""
         return f"{self.entry.cell.label} at {self.budget}, {self.kind} fitted"
 
 

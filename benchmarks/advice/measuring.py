@@ -152,8 +152,8 @@ class ConvergedEndpoints:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
         ``start`` is the id of the first sample. Samples that are not finite have distance inf. Distances too small
-        to be resolved are replaced by the square of ``resolution``, or of :data:`EXACT` times the endpoints' standard
-        deviation if this is larger.
+        to be resolved are replaced by the square of the largest of three numbers: ``resolution``, :data:`EXACT` times
+        the endpoints' standard deviation, and EXACT**2 times their root mean square.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -110,7 +110,7 @@ class AdviceRun:
 
     Attributes:
         out: folder of the answer.
-        context: of tasks that run in this process.
+        context: worker context of this process.
         rate: evaluations a second of all workers together.
         budgets: numbers of evaluations a sample with a race each, rising.
         started: share of the time limit that was used before the first measurement.

@@ -104,10 +104,8 @@ def advise(
         left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
         err.print(f"{stage} (up to {left} left)", markup=False)
 
-    has_jobs = execution.executor in (None, "worker") and execution.isolation is not False
-    executor = executors.pick_executor(
-        execution, jobs if has_jobs or execution.is_ray else None, device
-    )
+    has_jobs = execution.has_workers or execution.is_ray
+    executor = executors.pick_executor(execution, jobs if has_jobs else None, device)
     with closing(executor):
         executors.start_early(executor)
         if threads is not None:

@@ -17,6 +17,7 @@ from .views import Folder
 
 if TYPE_CHECKING:
     from ...results.run_directory.run_dir import RunDir
+    from ..running.cell_states import State
 
 MOST_LINES = 40  # most groups of cells that are printed: a terminal's height
 
@@ -168,4 +169,5 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
         for cell in cells
         if cell.state != "up to date"
     )
-    return _say_next_of_run(folder, go_on=set(counts) > {"up to date"}, retry=False)
+    todo: tuple[State, ...] = ("changed", "comes back", "missing", "to be scored")
+    return _say_next_of_run(folder, go_on=any(counts[state] for state in todo), retry=False)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from samplerbench.benchmarks.advice import Advice, advise, request
+from samplerbench.benchmarks.advice import Advice, advise, advising, request
 from samplerbench.benchmarks.advice import measuring as truth
 from samplerbench.benchmarks.advice.advising import _question_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
@@ -25,6 +25,7 @@ from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
@@ -189,6 +190,24 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
     assert "no time to compare all samplers" not in undecided
 
 
+def test_advise__loses_no_error_to_a_failing_extractor_or_decoder(tmp_path, monkeypatch):
+    """Nothing runs them before nine tenths of the time are over, and their failure ended the command."""
+
+    def fail(*_):
+        raise Failure("failed", "out of memory")
+
+    monkeypatch.setattr(truth.ConvergedEndpoints, "converged_features", fail)
+    monkeypatch.setattr(advising, "draw_pictures", fail)
+    found = advise(
+        "gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras",
+        extractor="pixels",
+    )  # fmt: skip
+    assert found.budgets[0].best["python"].choice.error is not None
+    assert "Samples have no fd_conv: out of memory." in found.undecided
+    assert "There are no pictures: out of memory." in found.undecided
+    assert not found.pictures
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -200,6 +219,7 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
         ({"only": ("ddpm",)}, "all of these draw noise"),
         ({"only": ("euler", "rk45")}, "whose cost a grid decides"),
         ({"default": "rk45"}, "--default rk45: .* whose cost a grid decides"),  # it won with 60
+        ({"ms": np.inf}, "--ms must be a finite time above 0, got inf"),
         ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
     ],
 )

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import MACHINE, STUDIES
-from samplerbench.benchmarks.running import progress
+from samplerbench.benchmarks.running import cell_states, progress
+from samplerbench.benchmarks.running.cell_states import CellState
 from samplerbench.benchmarks.running.progress import ProgressReporter
 
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
@@ -146,6 +147,23 @@ def test_status__says_what_is_missing_how_long_it_takes_and_how_to_go_on(sampler
     ]
     assert "Sampling the missing cells takes about 50 s" in out  # 40 s for 4 evaluations, 5 missing
     assert commands_after_next(out)[0] == f"samplerbench run {' '.join(args)}"
+
+
+def test_status__of_changes_goes_on_with_the_run_if_it_has_something_to_do(
+    samplerbench, monkeypatch
+):
+    """After an upgrade that changed all cells, the command was missing."""
+    args = ["smoke", "--sampler", "euler", *RUN, "--out", "r"]
+    assert samplerbench("run", *args)[0] == 0
+    for states, is_todo in {
+        ("changed",): True,
+        ("up to date", "missing"): True,
+        ("up to date", "skipped"): False,
+    }.items():
+        cells = [CellState("key", "gmm-2d", "euler", 3, state) for state in states]
+        monkeypatch.setattr(cell_states, "cell_states_of", lambda _, cells=cells: cells)
+        out = samplerbench("status", "r", "--changes")[1]
+        assert (f"samplerbench run {' '.join(args)}" in commands_after_next(out)) == is_todo
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

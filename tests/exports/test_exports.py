@@ -18,6 +18,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing, named_solver
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
+from samplerbench.benchmarks.advice.exports.python import _import_lines
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
 from samplerbench.models.process import EDM, VE, Discrete, RectifiedFlow, Trigonometric
@@ -249,6 +250,21 @@ def test_export__without_a_short_formula_the_model_is_a_comment(model):
     code = export("k-diffusion", make("ipndm"), GRID, model, "x").code
     assert "model(x, sigma): the clean image (k_diffusion.external)" in code
     assert "def model" not in code
+
+
+def test_export__an_infinite_option_is_code():
+    """``s_tmax=inf`` was a NameError where it was pasted."""
+    sampler = make({"name": "euler_churn", "churn": 4.0, "s_max": np.inf})
+    for library in ("k-diffusion", "python"):
+        assert 'max=float("inf")' in export(library, sampler, GRID, MIXTURE, "gmm-2d").code
+
+
+def test_import_lines__name_the_module_of_a_plugins_class():
+    theirs = type("Found", (), {"__module__": "my_package.found"})
+    assert [*_import_lines([theirs, Tabulated])] == [
+        "from my_package.found import Found",
+        "from samplerbench.samplers.families.tabulated import Tabulated",
+    ]
 
 
 def test_an_unknown_library_is_named():

@@ -80,8 +80,7 @@ def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
 def _import_lines(classes: Iterable[type]) -> Iterator[str]:
     modules: dict[str, list[str]] = {}
     for cls in classes:
-        module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
-        modules.setdefault(f"samplerbench.{module}", []).append(cls.__name__)
+        modules.setdefault(cls.__module__, []).append(cls.__name__)
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 

@@ -67,6 +67,13 @@ class ExecutorOptions:
         return (self.executor or "").partition(":")[0] == "ray"
 
     @property
+    def has_workers(self) -> bool:
+        """True if samplers run in worker processes of this machine."""
+        if self.executor is not None:
+            return self.executor == "worker" and self.isolation is not False
+        return not _is_isolation_off() if self.isolation is None else self.isolation
+
+    @property
     def isolation_option(self) -> str:
         """Option shown in errors: "--isolation" if ``isolation`` is True, else "--no-isolation"."""
         return "--isolation" if self.isolation else "--no-isolation"
