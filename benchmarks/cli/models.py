@@ -10,11 +10,9 @@ import typer
 
 from .common.console import announce, err, print_json, print_rows, say, say_next
 from .common.options import (
-    DEVICES,
     DeviceOption,
     Json,
     argument,
-    check_choice,
     option,
     option_default,
 )
@@ -73,7 +71,7 @@ def check_model(
         images=images,
         teacher=teacher,
         samples=samples,
-        device=check_choice(device, "--device", DEVICES),
+        device=device,
         progress=lambda note: say(note, to=err),
         opened=opened,
     )

@@ -285,15 +285,7 @@ def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows()
     assert "closer" not in said(one)[0]
 
 
-def test_coverage__is_said_with_the_best_that_was_tried():
-    one = simple(8, (0.5, 0.4, 0.6), left_out=95, hopeless=5)
-    assert any("40 of 140 with 8 evaluations." in text for text in said(one))
-    # on slow models nothing is forecast
-    assert not any("forecast" in text for text in said(one))
-    more = simple(10, (0.5, 0.4, 0.6), tried=12, left_out=9)
-    assert any(
-        "12 to 40 of up to 140 with 8 and 10 evaluations." in text for text in said(one, more)
-    )
+def test_compare_with_best__says_how_many_were_tried():
     best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
     assert table_row(best_of_all, "python").best.full_text == "the best of 40 tried (of 135)"
     assert table_row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"

@@ -14,7 +14,7 @@ from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
 from .code_text import WIDTH, call_code, literal, wrap_in_brackets
 
-TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
+TITLE, SOLVERS = "samplerbench (Python)", ()
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001

@@ -8,18 +8,14 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
 from .help_panels import EXECUTION, OUTPUT, WHAT, WHERE
 
-if TYPE_CHECKING:
-    from ...arguments import Device
-
 Choice = TypeVar("Choice", bound=str)
 
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
 NOISES = ("white", "brownian")
 MOST = 1_000_000_000
@@ -89,7 +85,9 @@ TrustOption = Annotated[
         EXECUTION,
     ),
 ]
-DeviceOption = Annotated[str, option("--device NAME", "auto, cpu or cuda.", WHERE)]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], option("--device NAME", "auto, cpu or cuda.", WHERE)
+]
 JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", min=1)]
 
 
