@@ -50,14 +50,14 @@ def _safe_text(words: str, style: str = "") -> Text:
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
     """Print each row: recommendation, comparison with the default, then the other columns."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
-    names = max(_safe_text(row.use).cell_len for row in rows)
-    texts = max(_safe_text(row.now.text).cell_len for row in rows)
+    names = max(_safe_text(row.recommendation).cell_len for row in rows)
+    texts = max(_safe_text(row.versus_default.text).cell_len for row in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     heading = f"{'evaluations':>{width}}  in {title(library)}, and compared with what you use now"
     console.print(Text(heading, style="dim"), soft_wrap=True)
     for row in rows:
-        label = _safe_text(row.use, "bold")
-        comparison = _safe_text(row.now.text, TONES[row.now.tone])
+        label = _safe_text(row.recommendation, "bold")
+        comparison = _safe_text(row.versus_default.text, TONES[row.versus_default.tone])
         first = Text(f"{row.nfe:>{width}}  ") + label
         if fits:
             first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
@@ -65,13 +65,13 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         leader = "" if row.is_best else "compared with the best tried: "
         solvers = "compared with the library's solvers: "
         rest = [
-            (row.now.detail, row.now.detail),
+            (row.versus_default.detail, row.versus_default.detail),
             (row.error.text, f"error {row.error.full_text}"),
             (row.best.text, f"{leader}{row.best.full_text}"),
             (row.own_solvers.text, f"{solvers}{row.own_solvers.full_text}"),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").full_text),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
-            (row.nearer.text, f"nearer in distribution: {row.nearer.full_text}"),
+            (row.nearest.text, f"nearer in distribution: {row.nearest.full_text}"),
         ]
         pieces = [_safe_text(words, "dim") for exists, words in rest if exists]
         if comparison and not fits:

@@ -207,7 +207,7 @@ def test_evaluations_that_are_not_the_budget_are_said():
         choice(name, "", made, (0.1, 0.09, 0.11)) for name, made in (("auto", 7), ("heun", 3))
     )
     (row,) = table_rows(advice(budget(8, best(mine, to_default=(1, 0.9, 1.1)), default=now)))
-    assert row.use == "auto (makes 7)"
+    assert row.recommendation == "auto (makes 7)"
     assert row.error == ("0.1 [0.09, 0.11]", "now, with 3: 0.1 [0.09, 0.11]", "open")
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise, advising, request
 from samplerbench.benchmarks.advice import measuring as truth
-from samplerbench.benchmarks.advice.advising import _question_of
+from samplerbench.benchmarks.advice.advising import _inputs_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import (
@@ -129,11 +129,11 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
     seen = []
     for digest in ("a", "a", "b"):
         monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
-        seen.append(_question_of(asked))
+        seen.append(_inputs_of(asked))
     assert seen[0] == seen[1] != seen[2]
     # a file that a step reads changes what the sampler does, and not its code
     monkeypatch.setattr(registry.get("heun"), "sample", lambda _self, _denoise, x, *_: 3 * x)
-    assert _question_of(asked) != seen[2]
+    assert _inputs_of(asked) != seen[2]
 
     def redefined(power, cost=1):
         @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,7 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
                 return cost * len(grid)
 
         registry.spec_of(Mine())
-        return _question_of(make_request("gaussian", "cpu", 0, "card", (Mine.name,)))
+        return _inputs_of(make_request("gaussian", "cpu", 0, "card", (Mine.name,)))
 
     try:
         assert redefined(1.0) == redefined(1.0) != redefined(1.1)
@@ -379,6 +379,6 @@ def test_truth__is_no_finer_than_there_is_time_for():
 def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():
     assert list(truth._pieces(0, 4)) == [(0, truth.FIRST)]
     assert list(truth._pieces(4, 40)) == [(0, truth.FIRST), (truth.FIRST, truth.PIECE), (32, 64)]
-    scored = truth.SCORED
+    scored = truth.FIRST_SCORED_ID
     assert list(truth._pieces(scored, scored + 1)) == [(scored, scored + truth.FIRST)]
     assert list(truth._pieces(1 << 17, (1 << 17) + 1)) == [(1 << 17, (1 << 17) + truth.PIECE)]

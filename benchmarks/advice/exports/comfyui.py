@@ -39,7 +39,7 @@ from ....samplers.base import Sampler, non_default
 from ....samplers.grid import Grid
 from ....samplers.registry import make
 from ....samplers.spec import label_of
-from .code_text import WIDTH
+from .code_text import OWN_DRAWS, WIDTH
 from .equivalents import name_and_options
 
 TITLE, SOLVERS = "ComfyUI", ("euler", "dpmpp_2m")
@@ -237,8 +237,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
 
 
 def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    own = "the draws are its own, so images differ one by one, and not as a whole"
-    remarks = [own] if sampler.stochastic else []
+    remarks = [OWN_DRAWS] if sampler.stochastic else []
     if sampler.name in REMARKS:
         remarks.append(REMARKS[sampler.name])
     more = math.hypot(1, 1 / grid.sigma[0]) - 1

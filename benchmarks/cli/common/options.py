@@ -112,14 +112,14 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
         ]
 
     @wraps(command)
-    def called(**values: Any) -> None:
+    def command_with_options(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{item.name: values.pop(item.name) for item in fields(group)})
         command(**values)
 
-    called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
-    called.__annotations__ = {item.name: item.annotation for item in parameters}
-    return called
+    command_with_options.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+    command_with_options.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command_with_options
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
