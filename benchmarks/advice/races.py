@@ -324,15 +324,14 @@ def set_endpoint_steps(
     """
     key = f"settled {budget} {suffix}".rstrip()
     names, ends = [entry.cell.key[-10:] for entry in entries], run.endpoints
-    stored = run.store.get(key) or (0, 0.0, (), 0)
-    steps, _, known, most = stored
+    steps, resolution, known, most = run.store.get(key) or (0, 0.0, (), 0)
     if {*names} - {*known} or (steps >= most and 4 * most <= ends.most):
         samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
         ends.set_steps([x for x in samples if not isinstance(x, Failure)])
-        stored = [ends.steps, ends.resolution, names, ends.most]
-        run.store.put(key, stored)
-    ends.steps, ends.resolution, _, most = stored
-    if ends.steps >= most:  # limited by the time then, which the answer says
+        steps, resolution, most = ends.steps or 0, ends.resolution, ends.most
+        run.store.put(key, [steps, resolution, names, most])
+    ends.steps, ends.resolution = steps, resolution
+    if steps >= most:  # limited by the time then, which the answer says
         ends.most = min(ends.most, most)
 
 
