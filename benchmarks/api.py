@@ -41,6 +41,7 @@ from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
 from .running.executors import Executor, Failure, InProcess
+from .running.executors.executor import ignore_progress
 from .running.setup import default_run_folder, set_up
 from .sampling.execution import check_executions
 from .scoring.feature_references import load_references
@@ -159,8 +160,8 @@ def run(
         )
     folder = default_run_folder(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
-    if done.doubt:
-        log.warning("%s", done.doubt)
+    if done.nonconforming:
+        log.warning("%s", done.nonconforming)
     assert done.table is not None  # without join, another process in the folder is an error
     return done.table
 
@@ -169,13 +170,13 @@ class RunResult(NamedTuple):
     """Result of :func:`run_suite`: the table, and facts about the run.
 
     ``table`` is None if another process still runs in the folder, and will write the table.
-    ``analyses`` are the interim analyses of a suite with ``until``, else None. ``doubt`` names users'
+    ``analyses`` are the interim analyses of a suite with ``until``, else None. ``nonconforming`` names users'
     samplers that fail ``samplerbench check``, or is "". ``cells`` are the keys of the suite's cells.
     """
 
     table: ResultTable | None
     analyses: InterimAnalyses | None
-    doubt: str
+    nonconforming: str
     cells: set[str]
 
 
@@ -231,8 +232,10 @@ def run_suite(
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
-        doubt = "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
-    return RunResult(table, analyses, doubt, {cell.key for cell in setup.cells})
+        nonconforming = (
+            "" if table is None else setup.probes.describe_nonconforming(setup.cells, table)
+        )
+    return RunResult(table, analyses, nonconforming, {cell.key for cell in setup.cells})
 
 
 def advise(
@@ -316,7 +319,7 @@ def tune(
     holdout_model: Any = None,
     device: Device = "auto",
     executor: Executor | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = ignore_progress,
 ) -> Tuning:
     """Tune samplers' noise levels or coefficients to end near the converged endpoints of latents.
 
@@ -356,7 +359,5 @@ def tune(
     how = ModelTuning(
         subject, other, latents, test_latents, seed, objective, what, tuple(also), loss, where
     )
-    entries, failures = tune_targets(
-        Path(out), how, targets, executor or InProcess(), progress or (lambda _stage: None)
-    )
+    entries, failures = tune_targets(Path(out), how, targets, executor or InProcess(), progress)
     return Tuning(entries, failures, other.name)

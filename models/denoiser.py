@@ -33,7 +33,7 @@ class OwnSampling(NamedTuple):
         start: standard deviation of the initial noise: s, sqrt(1 + s²) or 1 + s at first level s.
         end: number that the last state is multiplied by to get the scheduler's result.
         clip: c of the range [-c, c] to which denoised images are clamped; None for no clamping.
-        told: description of the scheduler and the spacing of its levels, for tables.
+        description: the scheduler and the spacing of its levels in words, for tables.
         times: pairs (level, native time), for levels at which the scheduler calls the network at
             another native time than the model's process gives.
     """
@@ -43,7 +43,7 @@ class OwnSampling(NamedTuple):
     start: float
     end: float = 1.0
     clip: float | None = None
-    told: str = ""
+    description: str = ""
     times: tuple[tuple[float, float], ...] = ()
 
 

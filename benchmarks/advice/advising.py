@@ -44,7 +44,7 @@ from .measuring import (
 )
 from .races import least_seconds, race_fits, run_races
 from .request import AdviceRequest, make_request, width_of_data_range
-from .run import COMPARED, AdviceRun, BudgetResult, Clock, OutOfTime, Progress
+from .run import COMPARISONS_END, AdviceRun, BudgetResult, Clock, OutOfTime, Progress
 from .sentences import conclusions
 from .tasks import measure_speeds
 from .wording import evaluations_in_words
@@ -52,7 +52,7 @@ from .wording import evaluations_in_words
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
-def _question_of(request: AdviceRequest) -> dict[str, Any]:
+def _inputs_of(request: AdviceRequest) -> dict[str, Any]:
     model = request.model
     return {
         "model": request.spec,
@@ -85,8 +85,8 @@ MINUTES = 10.0
 RATED = 8
 """Batch size at which the rate is measured, about as in the first rounds of a race."""
 SHARE_OF_SCORES = 0.4
-"""Largest share of the time between the fits and ``COMPARED`` that scores may take."""
-DISTRIBUTED, SHOWN = 0.96, 1.0
+"""Largest share of the time between the fits and ``COMPARISONS_END`` that scores may take."""
+DISTANCES_END, PICTURES_END = 0.96, 1.0
 """Shares of the time limit at which two stages stop: Fréchet distances; timings and pictures."""
 COARSE = "There was no time for more exact converged samples. Errors close to their precision say nothing."
 
@@ -134,6 +134,8 @@ def advise(
     """
     if not 0 < minutes < math.inf:
         raise ValueError(f"--minutes must be a finite time above 0, got {minutes}")
+    if ms is not None and not 0 < ms < math.inf:
+        raise ValueError(f"--ms must be a finite time above 0, got {ms}")
     clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")
@@ -189,7 +191,7 @@ def _budgets_of(
 def _check_time(run: AdviceRun) -> None:
     """Raise a ValueError if the time is too short for the smallest useful race at each budget."""
     needed = least_seconds(run, run.budgets)
-    if needed > run.clock.seconds_until(COMPARED):  # loading the model can take long
+    if needed > run.clock.seconds_until(COMPARISONS_END):  # loading the model can take long
         raise ValueError(
             f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "
             f"{run.rate:.3g} evaluations a second here, and the least race at "
@@ -210,7 +212,7 @@ def _advice_of(
     command: str,
 ) -> Advice:
     model, library = request.model, request.library
-    store = MeasurementStore(out, _question_of(request))
+    store = MeasurementStore(out, _inputs_of(request))
     context = WorkerContext(
         WorkerConfig.of_this_process({request.spec: request.extractor}, request.device),
         {request.spec: model},
@@ -249,19 +251,27 @@ def _advice_of(
     if endpoints.most < RULE.last and (endpoints.steps or 0) >= endpoints.most:
         unfinished.append(COARSE)
     try:
-        with clock.raise_when_over(COMPARED):
-            score_on_fresh_latents(run, results, SHARE_OF_SCORES * clock.seconds_until(COMPARED))
+        with clock.raise_when_over(COMPARISONS_END):
+            score_on_fresh_latents(
+                run, results, SHARE_OF_SCORES * clock.seconds_until(COMPARISONS_END)
+            )
     except OutOfTime:
         keep_common_latents(results)
         unfinished.append("Time ran out while errors were measured, so they are on fewer samples.")
     missing = ["Time ran out while samples were compared as whole sets (fd_conv)."]
-    with suppress(OutOfTime), clock.raise_when_over(DISTRIBUTED):
-        missing = measure_distances(run, results)
+    with suppress(OutOfTime), clock.raise_when_over(DISTANCES_END):
+        try:
+            missing = measure_distances(run, results)
+        except Failure as failure:  # of the extractor, which nothing has run before
+            missing = [f"Samples have no fd_conv: {failure.reason}."]
     answers = [answer_of_budget(run, race) for race in results]
     batch, pictured = 0, False
-    with suppress(OutOfTime), clock.raise_when_over(SHOWN):
+    with suppress(OutOfTime), clock.raise_when_over(PICTURES_END):
         answers, batch = add_times(run, answers, results)
-        pictured = draw_pictures(run, results)
+        try:
+            pictured = draw_pictures(run, results)
+        except Failure as failure:  # of the decoder
+            missing.append(f"There are no pictures: {failure.reason}.")
     default, made_by = request.current_configuration.words, provenance(request.device)
     ratios = ratios_at_half_the_budget(run, results)
     advice = Advice(

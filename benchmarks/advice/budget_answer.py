@@ -25,8 +25,8 @@ from .answer import (
 )
 from .candidates import FittedNumbers, FittedSchedule
 from .exports import LIBRARIES
-from .measuring import FIRST, SCORED
-from .race import Squares, append_squares, log_error, log_ratio
+from .measuring import FIRST, FIRST_SCORED_ID
+from .race import Squares, append_squares, log_error, log_ratio, never
 from .request import OWN_FIELDS, Entry
 from .run import AdviceRun, BudgetResult
 from .tasks import TimingTask, decode_states
@@ -56,11 +56,13 @@ def score_on_fresh_latents(run: AdviceRun, results: Sequence[BudgetResult], seco
     for stop in COUNTS:
         if start > COUNTS[0] and cost * stop > seconds:
             break
-        run.endpoints.solve(SCORED + start, SCORED + stop)
+        run.endpoints.solve(FIRST_SCORED_ID + start, FIRST_SCORED_ID + stop)
         for one, every in zip(results, entries, strict=True):
             # by label: a library's own solver may be the recommendation too
             some = {e.label: e for e in every if not e.cell.sampler.stochastic}
-            for label, squares in run.measure_squares(some, SCORED + start, SCORED + stop, bool):
+            for label, squares in run.measure_squares(
+                some, FIRST_SCORED_ID + start, FIRST_SCORED_ID + stop, never
+            ):
                 if squares is None:
                     one.squares.pop(label, None)
                 elif start == 0 or label in one.squares:
@@ -226,14 +228,18 @@ def draw_pictures(run: AdviceRun, results: Sequence[BudgetResult]) -> bool:
     def decoded(x: NDArray) -> NDArray:
         return run.executor.run(run.request.task(decode_states, x), run.context)
 
-    converged = decoded(run.endpoints.fetch(SCORED, SCORED + COUNT).astype("float32"))
+    converged = decoded(
+        run.endpoints.fetch(FIRST_SCORED_ID, FIRST_SCORED_ID + COUNT).astype("float32")
+    )
     low, high = model.decoded_limits or (-math.inf, math.inf)
     if not math.isfinite(high - low):  # the same grey levels in all pictures
         low, high = float(converged.min()), float(converged.max())
     pictures = {"converged": as_8_bit_images(converged, low, high)}
     for one in results:
         shown = _entries_to_show(run, one)
-        for kind, outcome in list(run.draw_samples(shown, SCORED, SCORED + COUNT)):
+        for kind, outcome in list(
+            run.draw_samples(shown, FIRST_SCORED_ID, FIRST_SCORED_ID + COUNT)
+        ):
             if not isinstance(outcome, Failure):
                 pictures[f"{kind}_{one.budget}"] = as_8_bit_images(decoded(outcome), low, high)
     write_npz(run.out / PICTURES, pictures)

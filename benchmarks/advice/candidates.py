@@ -90,8 +90,10 @@ def variants(name: str) -> list[dict[str, Any]]:
 def is_stochastic_candidate(spec: Any) -> bool:
     """Return True if stochastic and of fixed cost, but not batch-coupled, an alias or for maps."""
     s = samplers.make(parse_spec(spec))
-    free = s.adaptive or s.same_as or s.for_maps or s.batch_coupled
-    return bool(s.stochastic) and s.nfe(TRIAL_GRID) is not None and not free
+    has_fixed_cost = not s.adaptive and s.nfe(TRIAL_GRID) is not None
+    return (
+        bool(s.stochastic) and has_fixed_cost and not (s.same_as or s.for_maps or s.batch_coupled)
+    )
 
 
 def usual_first_key(cell: Cell) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from ..scoring.converged_endpoints import CONVERGED_STEPS
 from ..scoring.feature_references import CARD
 from .answer import Value
 from .exports import LIBRARIES
-from .race import LEVEL
+from .race import LEVEL, Late
 from .request import Entry
-from .run import COMPARED, AdviceRun, BudgetResult, Late
+from .run import COMPARISONS_END, AdviceRun, BudgetResult
 from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
@@ -114,22 +114,25 @@ def is_farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 def measure_distances(run: AdviceRun, results: Sequence[BudgetResult]) -> list[str]:
     """Set ``distances`` and ``nearest`` of ``results``; return sentences on lack of time, and failures."""
-    first_round = 128 * sum(one.budget * len(one.chosen) for one in results) / run.rate
-    space = make_feature_space(run, run.clock.seconds_until(COMPARED) - first_round)
+    first_round = COUNTS[0] * sum(one.budget * len(one.chosen) for one in results) / run.rate
+    space = make_feature_space(run, run.clock.seconds_until(COMPARISONS_END) - first_round)
     if space is None:
         return ["There was no time to compare samples as whole sets (fd_conv)."]
     begin = run.clock.share_spent
     first = {one.budget: [e for e in one.chosen if e.can_run] for one in results}
     # features of all budgets' recommendations are stored before any stochastic sampler runs
     shares = _shares_of_time({n: n * len(entries) for n, entries in first.items()})
-    for budget, entries in first.items():
-        late = run.clock.late_after(begin + 0.5 * shares[budget] * (COMPARED - begin))
-        estimate_distances(run, space, entries, len(entries), late)
+    for budget, some in first.items():
+        late = run.clock.late_after(begin + 0.5 * shares[budget] * (COMPARISONS_END - begin))
+        for start, stop in pairwise((0, *COUNTS)):
+            bounds = START + start, START + stop
+            outcomes = run.measure_features(dict(enumerate(some)), *bounds, space.name, late)
+            some = [some[n] for n, features in outcomes if features is not None]
     begin, late_budgets, failed = run.clock.share_spent, [], dict[str, str]()
     shares = _shares_of_time({budget: budget for budget in first})
-    found: list[tuple[dict[str, Value], Entry | None]] = []
+    nearest_by_budget: list[tuple[dict[str, Value], Entry | None]] = []
     for one in results:
-        late = run.clock.late_after(begin + shares[one.budget] * (COMPARED - begin))
+        late = run.clock.late_after(begin + shares[one.budget] * (COMPARISONS_END - begin))
         entries, keep = [*first[one.budget]], len(first[one.budget])
         labels = {entry.label for entry in entries}
         entries += [e for e in run.request.stochastic_entries(one.budget) if e.label not in labels]
@@ -145,14 +148,14 @@ def measure_distances(run: AdviceRun, results: Sequence[BudgetResult]) -> list[s
         values = {
             entries[n].label: Value(e.value, e.low, e.high, e.flag) for n, e in estimates.items()
         }
-        found.append((values, None if nearest is None else entries[nearest]))
-    for one, (values, nearest) in zip(results, found, strict=True):
+        nearest_by_budget.append((values, None if nearest is None else entries[nearest]))
+    for one, (values, nearest) in zip(results, nearest_by_budget, strict=True):
         one.distances, one.nearest = values, nearest
-    said = [f"Samples of {label} have no fd_conv: {why}." for why, label in failed.items()][:2]
+    sentences = [f"Samples of {label} have no fd_conv: {why}." for why, label in failed.items()][:2]
     if late_at := ", ".join(map(str, late_budgets)):
         no_time = "there was no time to compare all samplers that add noise (fd_conv)"
-        said.insert(0, f"With {late_at} evaluations {no_time}.")
-    return said
+        sentences.insert(0, f"With {late_at} evaluations {no_time}.")
+    return sentences
 
 
 def _shares_of_time(weights: Mapping[int, float]) -> dict[int, float]:

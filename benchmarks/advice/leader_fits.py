@@ -32,8 +32,8 @@ START = 1 << 17
 """Sample id of the first latent of the fits; races and scores use smaller ids."""
 EQUATIONS, CHOOSING = 64, 32
 """Number of latents to fit parameters to, and number of latents to choose the damping on."""
-WHOLE, OLDER = 12, 4
-"""Most steps for which all weights of older images are free; for more steps, each row has OLDER."""
+MOST_STEPS_WITH_ALL_WEIGHTS, OLDER_WEIGHTS = 12, 4
+"""Most steps for which all weights of older images are free; for more steps, each row has OLDER_WEIGHTS."""
 
 KINDS: tuple[FreeKind, ...] = ("both", "coefficients")
 """Kinds of fit of a leader; the first possible one is made."""
@@ -99,7 +99,7 @@ class FitTask(CellTask):
             starts = [project_grid(grid, model.sigma_min, model.sigma_max) for grid in starts]
         fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
-        older = None if len(first) <= WHOLE else OLDER
+        older = None if len(first) <= MOST_STEPS_WITH_ALL_WEIGHTS else OLDER_WEIGHTS
         free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.kind, older)
         result = fit(free, runs.differences_from_ends, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
@@ -112,7 +112,7 @@ ITERATIONS = 3
 """Number of iterations assumed in the planned time of a fit."""
 GENEROUS = 1.5
 """Multiple of its proportional share of the time that a fit may take."""
-OF_EACH = 2
+LEADERS_PER_FIELD = 2
 """Number of leaders to fit in a field of a library's built-in solvers; in other fields one."""
 
 
@@ -137,7 +137,7 @@ class FitTarget(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Key of the fit in ``Run.failures``."""
+        """Key of the fit in ``AdviceRun.failures``."""
         return f"{self.entry.cell.label} at {self.budget}, {self.kind} fitted"
 
 
@@ -145,7 +145,7 @@ def _evaluations_of_fit(budget: int, steps: int, kind: FreeKind) -> float:
     whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
     levels = steps * steps
     # to vary a coefficient, a run starts at the step of this coefficient
-    older = steps if steps <= WHOLE else OLDER
+    older = steps if steps <= MOST_STEPS_WITH_ALL_WEIGHTS else OLDER_WEIGHTS
     coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
     costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[kind]
     return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
@@ -212,7 +212,7 @@ def _targets(run: AdviceRun, race: BudgetResult) -> Iterator[FitTarget]:
     targets: dict[tuple[str, FreeKind], FitTarget] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.survivors.items():
-        for entry in ranked[: OF_EACH if name in own else 1]:
+        for entry in ranked[: LEADERS_PER_FIELD if name in own else 1]:
             kinds = KINDS_OF_LIBRARY if name in own else KINDS
             possible: Iterator[FreeKind] = (k for k in kinds if can_be_fitted(entry.cell, k, model))
             kind = next(possible, None)

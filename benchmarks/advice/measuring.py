@@ -36,13 +36,13 @@ def check_folder(folder: Path) -> None:
 
 
 class MeasurementStore:
-    """Store of measurements with the same inputs (``question``), whose digest names a subfolder.
+    """Store of measurements with the same ``inputs``, whose digest names a subfolder.
 
     Each JSON value is a line of a log, so that a kill loses at most one value. Each array is a file.
     """
 
-    def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
-        text = json.dumps(question, indent=1, sort_keys=True)
+    def __init__(self, folder: Path, inputs: Mapping[str, Any]) -> None:
+        text = json.dumps(inputs, indent=1, sort_keys=True)
         self._place = folder / "measured" / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._place.mkdir(parents=True, exist_ok=True)
         write_text(self._place / "question.json", text)
@@ -84,13 +84,13 @@ FIRST = 8
 """Number of latents on which the number of steps of the reference solver is chosen."""
 PIECE = 32
 """Largest number of latents whose endpoints one task computes."""
-SCORED = 1 << 16
+FIRST_SCORED_ID = 1 << 16
 """Sample id of the first latent for scores; races use smaller ids."""
 EXACT = 1e-6
 """Smallest distance that counts, as a share of the endpoints' standard deviation."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
 """Rule for doubling the steps of the reference solver."""
-SOLVED = 72
+LATENTS_ALWAYS_SOLVED = 72
 """Approximate number of latents whose endpoints are computed regardless of the time."""
 SHARE = 0.4
 """Largest share of the time that reference solutions may take."""
@@ -102,7 +102,7 @@ def most_reference_steps(rate: float, seconds: float) -> int:
     It is 2, 4, … times ``RULE.first``, at most ``RULE.last``. ``rate`` is evaluations a second.
     """
     steps = 2 * RULE.first
-    while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
+    while steps < RULE.last and 2 * steps * LATENTS_ALWAYS_SOLVED <= SHARE * seconds * rate:
         steps *= 2
     return steps
 
@@ -152,8 +152,8 @@ class ConvergedEndpoints:
         """Return the mean squared distances ``(n,)`` of samples ``x`` ``(n, *event)`` to endpoints.
 
         ``start`` is the id of the first sample. Samples that are not finite have distance inf. Distances too small
-        to be resolved are replaced by the square of ``resolution``, or of :data:`EXACT` times the endpoints' standard
-        deviation if this is larger.
+        to be resolved are replaced by the square of the largest of three numbers: ``resolution``, :data:`EXACT` times
+        the endpoints' standard deviation, and EXACT**2 times their root mean square.
         """
         difference = (np.asarray(x, float) - self.fetch(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -213,7 +213,7 @@ class ConvergedEndpoints:
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield (first, end) of the pieces with fixed bounds that overlap ``start`` … ``stop - 1``."""
-    bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
+    bounds = sorted({0, FIRST, FIRST_SCORED_ID + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
             yield first, last

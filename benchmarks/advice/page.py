@@ -171,7 +171,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
         rows=rows,
         timed=any(row.ms.text for row in rows),
         tied=any(row.tied for row in rows),
-        nearer=any(row.nearer.text for row in rows),
+        nearer=any(row.nearest.text for row in rows),
         first=headline_budget(advice.budgets, advice.library).nfe,
         gallery=gallery_of(advice, pictures),
         own_solvers=any(row.own_solvers.text for row in rows),

@@ -116,13 +116,23 @@ Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Measurements |
 measurements on latents ``start`` … ``stop - 1``, or None for a failure.
 """
 
+Late = Callable[[], bool]
+"""Function that returns True once the time is up."""
+
 Keep = Callable[[Sequence[int], Mapping[int, Any], int], set[int]]
 """Function of a field's configurations (best first), measurements and round; returns survivors."""
 
 
-def keep_not_worse(ranked: Sequence[int], values: Mapping[int, Squares], turn: int) -> set[int]:
-    """Return members of ``ranked`` not shown to be worse than its first, after round ``turn``."""
-    level, leader = level_of_test(turn, 1, LEVEL), values[ranked[0]]
+def never() -> bool:
+    """Return False: the time is never up."""
+    return False
+
+
+def keep_not_worse(
+    ranked: Sequence[int], values: Mapping[int, Squares], round_number: int
+) -> set[int]:
+    """Return members of ``ranked`` not shown to be worse than its first, after round ``round_number``."""
+    level, leader = level_of_test(round_number, 1, LEVEL), values[ranked[0]]
     return {number for number in ranked if not is_worse(values[number], leader, level)}
 
 
@@ -143,7 +153,7 @@ class Race(Generic[Measurements]):
 
     Attributes:
         fields: configurations of each field in order of trial, by the name of the field.
-        rungs: total number of latents after each round, rising.
+        latents_by_round: total number of latents after each round, rising.
         measure, keep: functions as :data:`Measure` and :data:`Keep` describe.
         score: function from measurements to a score; the smallest score is best.
         join: function that joins earlier measurements (None if there are none) with further measurements.
@@ -156,12 +166,12 @@ class Race(Generic[Measurements]):
     """
 
     fields: Mapping[str, Sequence[int]]
-    rungs: Sequence[int]
+    latents_by_round: Sequence[int]
     measure: Measure[Measurements]
     keep: Keep = keep_not_worse
     score: Callable[[Any], float] = geometric_mean
     join: Callable[[Any, Any], Any] = append_squares
-    late: Callable[[], bool] = bool
+    late: Late = never
     to_the_end: bool = False
     least: int = 0
     measurements: dict[int, Measurements] = field(default_factory=dict)
@@ -173,16 +183,16 @@ class Race(Generic[Measurements]):
         """Run the race until each field has one survivor, or latents or time are used up."""
         self._alive = {name: set(ids) for name, ids in self.fields.items()}
         order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
-        for turn, stop in enumerate(self.rungs, 1):
+        for round_number, stop in enumerate(self.latents_by_round, 1):
             self._measure(order, start, stop)
-            if turn == 1:
+            if round_number == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.measurements.get(n, ())) == stop}
             self.drop_unmeasured()
             for name, mine in self._alive.items():
                 present = sorted(mine & reached, key=self._rank)
                 if present:
-                    kept = self.keep(present, self.measurements, turn)
+                    kept = self.keep(present, self.measurements, round_number)
                     # configurations on fewer latents, for lack of time, may be as good
                     self._alive[name] = kept | (mine - reached)
             order = sorted(set().union(*self._alive.values()), key=self._rank)

@@ -15,9 +15,9 @@ from ...samplers.auto import ProbeData
 from ..running.executors import Failure
 from .exports.equivalents import StepTable, tabulate_steps
 from .measuring import FIRST, RULE
-from .race import Race, Squares, geometric_mean, is_hopeful
+from .race import Late, Race, Squares, geometric_mean, is_hopeful, never
 from .request import FIELDS, Entry
-from .run import AdviceRun, BudgetResult, Late, OutOfTime
+from .run import AdviceRun, BudgetResult, OutOfTime
 from .tasks import probe_model, search_auto_rule
 
 FITTED, FITTED_LATE = 0.3, 0.5
@@ -217,7 +217,7 @@ def race_budget(
         sure = least if start == 0 else FIRST_ENTRIES
         first = {n: some[n] for n in numbers[:sure]}
         rest = {n: some[n] for n in numbers[sure:]}
-        yield from run.measure_squares(first, start, stop, bool)
+        yield from run.measure_squares(first, start, stop, never)
         yield from run.measure_squares(rest, start, stop, screened if start == 0 else late)
 
     race = Race(fields, ROUNDS, measure, late=late, least=LEAST)
@@ -294,8 +294,8 @@ def race_again(
         first = {n: some[n] for n in numbers if n < must}
         rest = {n: some[n] for n in numbers if n >= must}
         sure = stop <= min(SURE, race.latents)
-        yield from run.measure_squares(first, start, stop, bool if sure else late)
-        yield from run.measure_squares(rest, start, stop, bool if start == 0 else late)
+        yield from run.measure_squares(first, start, stop, never if sure else late)
+        yield from run.measure_squares(rest, start, stop, never if start == 0 else late)
 
     again = Race(fields, ROUNDS, measure)
     again()
@@ -324,14 +324,14 @@ def set_endpoint_steps(
     """
     key = f"settled {budget} {suffix}".rstrip()
     names, ends = [entry.cell.key[-10:] for entry in entries], run.endpoints
-    stored = run.store.get(key)
-    if stored is None or {*names} - {*stored[2]} or stored[0] >= stored[3] <= ends.most / 4:
+    steps, resolution, known, most = run.store.get(key) or (0, 0.0, (), 0)
+    if {*names} - {*known} or (steps >= most and 4 * most <= ends.most):
         samples = [x for _, x in run.draw_samples(dict(enumerate(entries)), 0, FIRST)]
         ends.set_steps([x for x in samples if not isinstance(x, Failure)])
-        stored = [ends.steps, ends.resolution, names, ends.most]
-        run.store.put(key, stored)
-    ends.steps, ends.resolution, _, most = stored
-    if ends.steps >= most:  # limited by the time then, which the answer says
+        steps, resolution, most = ends.steps or 0, ends.resolution, ends.most
+        run.store.put(key, [steps, resolution, names, most])
+    ends.steps, ends.resolution = steps, resolution
+    if steps >= most:  # limited by the time then, which the answer says
         ends.most = min(ends.most, most)
 
 

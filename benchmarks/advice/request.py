@@ -186,7 +186,8 @@ class AdviceRequest:
         """Return deterministic entries, usual ones first, after "auto" if ``auto`` is True."""
         flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         names = set(filter(candidates.is_candidate, samplers.names(complete=True)))
-        names -= set() if flow else {candidates.IN_FLOW_TIME}
+        if not flow:
+            names.discard(candidates.IN_FLOW_TIME)
         specs = self.only or [s for name in sorted(names) for s in candidates.variants(name)]
         cells = self.plan_cells(
             [spec for spec in specs if not samplers.make(parse_spec(spec)).stochastic],
@@ -202,7 +203,7 @@ class AdviceRequest:
         """Return the entries of stochastic samplers of fixed cost, on the usual schedules."""
         names = self.only or samplers.names(complete=True)
         specs = list(filter(candidates.is_stochastic_candidate, names))
-        schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
+        schedules = [*self._native, "karras", "uniform_lambda"]
         return self._runnable_entries(self.plan_cells(specs, schedules, budget))
 
     def _runnable_entries(self, cells: Iterable[Cell]) -> list[Entry]:
@@ -252,7 +253,7 @@ class AdviceRequest:
             own = self.model.own_sampling(10)
         except ValueError:
             return ""
-        return None if own is None else f"{OWN_SCHEDULER}{own.told}"
+        return None if own is None else f"{OWN_SCHEDULER}{own.description}"
 
     @cached_property
     def current_configuration(self) -> CurrentConfiguration:

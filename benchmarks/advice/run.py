@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..running.executors import Executor, Failure
 from ..scoring.feature_references import CARD
+from .race import Late, never
 from .tasks import SamplingTask
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from .race import Squares
     from .request import AdviceRequest, Entry
 
-COMPARED = 0.93
+COMPARISONS_END = 0.93
 """Share of the time limit at which comparisons end, and timings and pictures begin."""
-RACED = (0.5, 0.85)
+RACES_END = (0.5, 0.85)
 """Least and largest share of the time at which races end; the least excludes the start-up."""
 OVER = 0.3
-"""Share of the time from the planned end of the races to ``COMPARED`` that races may overrun."""
+"""Share of the time from the planned end of the races to ``COMPARISONS_END`` that races may overrun."""
 ENTRIES = 7
 """Approximate number of configurations that are scored at a budget."""
 
@@ -97,8 +98,6 @@ GENEROUS, SHORTEST = 20.0, 60.0
 
 PASSING = ("killed", "timed out")
 """States of failures that the machine may cause, as does memory that runs out: the next run measures again."""
-Late = Callable[[], bool]
-"""Function that returns True once the time is up."""
 Progress = Callable[[str], None]
 Key = TypeVar("Key", bound=Hashable)
 """Name that a caller gives to an entry, such as a number or a label."""
@@ -110,7 +109,7 @@ class AdviceRun:
 
     Attributes:
         out: folder of the answer.
-        context: of tasks that run in this process.
+        context: worker context of this process.
         rate: evaluations a second of all workers together.
         budgets: numbers of evaluations a sample with a race each, rising.
         started: share of the time limit that was used before the first measurement.
@@ -142,18 +141,20 @@ class AdviceRun:
         total = 60 * self.clock.minutes * self.rate  # evaluations
         own = self.request.extractor == CARD and self.request.feature_extractor is not None
         at_all = sum(self.budgets)
+        # numbers of samples are as in COUNTS of budget_answer.py and of distribution.py; a converged
+        # sample has CONVERGED_STEPS = 64 steps, an endpoint about 256
         scores = 64 * (256 + ENTRIES * at_all) / total
         least = ((0 if own else 128 * 64) + 128 * ENTRIES * at_all) / total
         whole = ((0 if own else 512 * 64) + at_all * (ENTRIES * 512 + 20 * 128)) / total
         # no time is kept for distances in distribution if there is too little
-        least_raced = self.share_of_total(RACED[0])
-        after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
-        return min(max(COMPARED - after, least_raced), RACED[1])
+        least_raced = self.share_of_total(RACES_END[0])
+        after = scores + (whole if scores + least <= COMPARISONS_END - least_raced else 0.0)
+        return min(max(COMPARISONS_END - after, least_raced), RACES_END[1])
 
     @property
     def break_off_share(self) -> float:
         """Share of the time at which running races and fits are broken off."""
-        return self.races_end_share + OVER * (COMPARED - self.races_end_share)
+        return self.races_end_share + OVER * (COMPARISONS_END - self.races_end_share)
 
     def measure_squares(
         self, entries: Mapping[Key, Entry], start: int, stop: int, late: Late
@@ -207,7 +208,7 @@ class AdviceRun:
         entries: Mapping[Key, Entry],
         start: int,
         stop: int,
-        late: Late = bool,
+        late: Late = never,
         space: str = "",
     ) -> Iterator[tuple[Key, NDArray | Failure]]:
         """Yield keys and samples, features in ``space`` or failures, in the order of completion."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...results.table.description import names_in_words
 from .answer import Budget, Recommendation, Value
@@ -22,7 +22,6 @@ from .wording import (
     evaluations_in_words,
     is_same_configuration,
     name_in_sentence,
-    nearest_sampler_cell,
     number_with_noun,
     shown_library,
     times_in_words,
@@ -58,7 +57,6 @@ def conclusions(
         _headline(pairs, first, first.best[reader]),
         f"What you use now is {default}.",
         _compare_with_own_solvers(first, reader),
-        _coverage(budgets),
         f"{nothing} The recommendation is for {title(reader)}." if reader != library else "",
         _same_error_with_fewer_evaluations(halves),
         _search_cost(pairs, halves),
@@ -69,7 +67,6 @@ def conclusions(
         _by_mean_square(pairs),
         _what_library_lacks(pairs, reader),
         _where_more_evaluations_buy_nothing(pairs, span),
-        _in_distribution(pairs),
     ]
     return tuple(filter(None, texts))
 
@@ -135,25 +132,6 @@ def _compare_with_own_solvers(budget: Budget, library: str) -> str:
     if verdict(rival.ratio) == "open":
         return f"With {at}, the recommendation showed no difference from {other}."
     return f"With {at} the recommendation is {decided_ratio_in_words(rival.ratio, 'times')} than {other}."
-
-
-def _coverage(budgets: Sequence[Budget]) -> str:
-    partial = [budget for budget in budgets if budget.tried < budget.candidate_count]
-    if not partial:
-        return ""
-    tried = {budget.tried for budget in partial}
-    fields = {budget.candidate_count for budget in partial}
-    return (
-        f"Not all configurations were tried: {_range(tried)} of {'up to ' * (len(fields) > 1)}{max(fields):,} with "
-        f"{evaluations_in_words(*(budget.nfe for budget in partial))}. There was no time for the others, or they "
-        "were far behind with fewer evaluations."
-    )
-
-
-def _range(numbers: Collection[int]) -> str:
-    """Return ``18`` or ``18 to 78`` for the smallest and the largest of some numbers."""
-    least, most = min(numbers), max(numbers)
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _largest_saving(halves: SavingRatios) -> tuple[int, int] | None:
@@ -307,18 +285,3 @@ def _from_which_budget_on(pairs: Pairs, holds: Callable[[Recommendation], bool])
         return ""
     at = evaluations_in_words(pairs[place][0].nfe)
     return f"From {at} on" if place < len(pairs) - 1 else f"With {at}"
-
-
-def _in_distribution(pairs: Pairs) -> str:
-    parts = [
-        f"{name_in_sentence(other)} with {evaluations_in_words(budget.nfe)} "
-        f"({nearest_sampler_cell(budget).detail})"
-        for budget, _ in pairs
-        if (other := budget.in_distribution)
-    ]
-    if not parts:
-        return ""
-    return (
-        f"Compared as whole sets (fd_conv), samples of {names_in_words(parts)} are nearer to the converged ones than "
-        "samples of the best by error."
-    )

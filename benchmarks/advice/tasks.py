@@ -75,14 +75,14 @@ class SamplingTask(CellTask):
 
 
 def solve_latents(
-    subject: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
+    loaded: LoadedModel, device: str, seed: int, start: int, stop: int, steps: int, space: str
 ) -> NDArray | None:
     """Return endpoints ``(n, *event)`` of latents ``start`` … ``stop - 1``, or features ``(n, d)``.
 
     ``space`` names the features (:class:`SamplingTask`). If ``steps`` is 0, the endpoints are exact, or
     the result is None if the model does not know them.
     """
-    model, own = in_full_precision(subject.model), subject.extractor
+    model, own = in_full_precision(loaded.model), loaded.extractor
     ids = torch.arange(start, stop, device=device)
     if steps == 0:
         x0 = latents(model, ids, seed, model.dtype)[0]
@@ -96,24 +96,24 @@ def solve_latents(
     return np.asarray(extractor(clamp(model.decode(x), model.decoded_limits)[0]), float)
 
 
-def decode_states(subject: LoadedModel, device: str, x: NDArray) -> NDArray:
+def decode_states(loaded: LoadedModel, device: str, x: NDArray) -> NDArray:
     """Return the images ``(n, *decoded_event)`` of states ``(n, *event)``."""
-    return subject.model.decode(torch.from_numpy(x).to(device)).cpu().numpy()
+    return loaded.model.decode(torch.from_numpy(x).to(device)).cpu().numpy()
 
 
-def measure_speeds(subject: LoadedModel, device: str, batches: Sequence[int]) -> list[float]:
+def measure_speeds(loaded: LoadedModel, device: str, batches: Sequence[int]) -> list[float]:
     """Return evaluations per second at each batch size."""
-    return [evaluations_per_second(subject.model, batch, device, seconds=0.3) for batch in batches]
+    return [evaluations_per_second(loaded.model, batch, device, seconds=0.3) for batch in batches]
 
 
-def probe_model(subject: LoadedModel, device: str) -> ProbeData:
+def probe_model(loaded: LoadedModel, device: str) -> ProbeData:
     """Return the model's probe for ``auto``, cached or new; raise ValueError if it fails."""
-    return Pilot(subject.model, default_cache(), device).probe
+    return Pilot(loaded.model, default_cache(), device).probe
 
 
-def search_auto_rule(subject: LoadedModel, device: str, steps: int) -> None:
+def search_auto_rule(loaded: LoadedModel, device: str, steps: int) -> None:
     """Search the rule of ``auto`` for a number of steps, and store it in the cache."""
-    model = subject.model
+    model = loaded.model
     grid = karras(steps, model.sigma_min, model.sigma_max)
     Pilot(model, default_cache(), device).fitted(make("auto"), grid)
 

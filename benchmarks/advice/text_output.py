@@ -1,25 +1,18 @@
-"""Text of an answer: for a terminal, readable at 80 columns and without colour, and as Markdown."""
+"""Text of an answer for a terminal, readable at 80 columns and without colour."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ...results.text import (
-    escape_markdown,
-    format_number,
-    markdown_table,
-    strip_control_characters,
-    without_empty_columns,
-)
+from ...results.text import format_number, strip_control_characters
 from .answer import Advice
-from .exports import target, title
+from .exports import title
 from .sentences import headline_budget
-from .wording import TableRow, number_with_noun, own_solver_in_words, shown_library, table_rows
+from .wording import TableRow, number_with_noun, shown_library, table_rows
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Text style in the terminal, by verdict."""
@@ -43,7 +36,7 @@ def print_advice(advice: Advice, console: Console) -> None:
         console.print(Text(f"For {title(library)}, with {evaluations}:", style="bold"))
         if best.lines.code:
             console.print(Text(f"\n{_printable_code(best.lines.code)}\n"), soft_wrap=True)
-        plain = "In plain PyTorch, the same steps are in advice.md."
+        plain = "In plain PyTorch, the same steps are on the page, under k-diffusion."
         for remark in filter(None, (best.lines.remark, budget.pytorch_code(library) and plain)):
             console.print(_safe_text(remark, "dim"))
     console.print()
@@ -57,14 +50,14 @@ def _safe_text(words: str, style: str = "") -> Text:
 def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
     """Print each row: recommendation, comparison with the default, then the other columns."""
     width = max(len("evaluations"), *(len(str(row.nfe)) for row in rows))
-    names = max(_safe_text(row.use).cell_len for row in rows)
-    texts = max(_safe_text(row.now.text).cell_len for row in rows)
+    names = max(_safe_text(row.recommendation).cell_len for row in rows)
+    texts = max(_safe_text(row.versus_default.text).cell_len for row in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     heading = f"{'evaluations':>{width}}  in {title(library)}, and compared with what you use now"
     console.print(Text(heading, style="dim"), soft_wrap=True)
     for row in rows:
-        label = _safe_text(row.use, "bold")
-        comparison = _safe_text(row.now.text, TONES[row.now.tone])
+        label = _safe_text(row.recommendation, "bold")
+        comparison = _safe_text(row.versus_default.text, TONES[row.versus_default.tone])
         first = Text(f"{row.nfe:>{width}}  ") + label
         if fits:
             first = first + Text(" " * (names + 2 - label.cell_len)) + comparison
@@ -72,13 +65,13 @@ def _print_table(rows: list[TableRow], library: str, console: Console) -> None:
         leader = "" if row.is_best else "compared with the best tried: "
         solvers = "compared with the library's solvers: "
         rest = [
-            (row.now.detail, row.now.detail),
+            (row.versus_default.detail, row.versus_default.detail),
             (row.error.text, f"error {row.error.full_text}"),
             (row.best.text, f"{leader}{row.best.full_text}"),
             (row.own_solvers.text, f"{solvers}{row.own_solvers.full_text}"),
             (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").full_text),
             (row.tied, f"tied with {number_with_noun(len(row.tied), 'other')}"),
-            (row.nearer.text, f"nearer in distribution: {row.nearer.full_text}"),
+            (row.nearest.text, f"nearer in distribution: {row.nearest.full_text}"),
         ]
         pieces = [_safe_text(words, "dim") for exists, words in rest if exists]
         if comparison and not fits:
@@ -127,53 +120,3 @@ def _describe_measurement(advice: Advice) -> str:
         "not an FID. Brackets hold 95 % intervals. This answer took "
         f"{format_number(advice.minutes[0], 2)} minutes on {strip_control_characters(advice.device)}."
     )
-
-
-def markdown(advice: Advice) -> str:
-    """Return the answer as Markdown: sentences, table, and lines to paste for each budget."""
-    rows, library = table_rows(advice), shown_library(advice.budgets, advice.library)
-    columns = {
-        "evaluations": [row.nfe for row in rows],
-        f"use, in {title(library)}": [row.use for row in rows],
-        "compared with now": [row.now.full_text for row in rows],
-        "error [95 %]": [row.error.full_text for row in rows],
-        "compared with the best tried": [row.best.full_text for row in rows],
-        "compared with the library's solvers": [row.own_solvers.full_text for row in rows],
-        "ms a sample": [row.ms.full_text for row in rows],
-        "tied with": [len(row.tied) or "" for row in rows],
-        "nearer in distribution": [row.nearer.full_text for row in rows],
-    }
-    header, body = without_empty_columns(
-        tuple(columns), list(map(list, zip(*columns.values(), strict=True)))
-    )
-    parts = [
-        f"## Which sampler for {escape_markdown(advice.model)}",
-        *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
-        markdown_table(header, body).rstrip(),
-        "\n".join(f"* {escape_markdown(item)}" for item in advice.sentences[1:]),
-        *_markdown_to_paste(advice),
-        "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
-        escape_markdown(_describe_measurement(advice)),
-        _fence(advice.command, "sh" if advice.command.startswith("samplerbench ") else "python"),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _markdown_to_paste(advice: Advice) -> Iterator[str]:
-    library = shown_library(advice.budgets, advice.library)
-    for budget in advice.budgets:
-        if best := budget.best.get(library):
-            yield f"With {number_with_noun(budget.nfe, 'evaluation')}, in {title(library)}:"
-            if best.lines.code:
-                yield _fence(_printable_code(best.lines.code), target(library).LANGUAGE)
-            yield from map(escape_markdown, (best.lines.remark, own_solver_in_words(best)))
-            if plain := budget.pytorch_code(library):
-                yield "The same steps in plain PyTorch, without samplerbench:"
-                yield _fence(_printable_code(plain), "python")
-
-
-def _fence(code: str, language: str) -> str:
-    """Return a fenced block of code. Its fence is longer than any run of backticks in the code."""
-    longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{code}\n{fence}"

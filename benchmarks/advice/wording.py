@@ -80,12 +80,6 @@ def decided_ratio_in_words(ratio: Value, times: str = "×") -> str:
     return times_in_words(ratio if outcome == "farther" else inverse(ratio), outcome, times)
 
 
-def undecided_ratio_in_words(ratio: Value) -> str:
-    """Return an open ratio, inverted, and its flag as text: ``1.05 × as close [0.98, 1.11]``."""
-    why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
-    return times_in_words(inverse(ratio), "as close", "×") + why
-
-
 def value_in_words(value: Value | None) -> str:
     """Return ``value [low, high]``, ``value`` if exact, "–" for None; a final "?" marks a flag."""
     if value is None:
@@ -162,25 +156,25 @@ class TableRow:
     """Row of the table: the recommendation at one budget.
 
     Attributes:
-        use: label of the recommendation, followed by the evaluations that it makes if they are not ``nfe``.
-        now: comparison with the default at this budget, or the reason why there is none.
+        recommendation: label of the recommendation, followed by the evaluations that it makes if they are not ``nfe``.
+        versus_default: comparison with the default at this budget, or the reason why there is none.
         best: comparison with the best configuration that was tried.
         own_solvers: comparison with the library's best usual or built-in solver.
         error, ms: error, and milliseconds that a sample takes, of the recommendation and of the default.
         is_best: True if the recommendation is the best that was tried, of any library.
-        nearer: sampler that is nearer in distribution than the best that was tried, and the distances of both.
+        nearest: sampler that is nearer in distribution than the best that was tried, and the distances of both.
     """
 
     nfe: int
-    use: str
-    now: TableCell = NOTHING
+    recommendation: str
+    versus_default: TableCell = NOTHING
     error: TableCell = NOTHING
     best: TableCell = NOTHING
     is_best: bool = False
     own_solvers: TableCell = NOTHING
     ms: TableCell = NOTHING
     tied: tuple[str, ...] = ()
-    nearer: TableCell = NOTHING
+    nearest: TableCell = NOTHING
 
 
 def shown_library(budgets: Iterable[Budget], library: str) -> str:
@@ -292,7 +286,9 @@ def _compare(ratio: Value, name: str = "") -> TableCell:
     """Return the cell for the recommendation's error over the error of ``name`` ("": default)."""
     outcome, prefix = verdict(ratio), f"{name}: " if name else ""
     if outcome == "open":
-        return TableCell("no difference shown", f"{prefix}{undecided_ratio_in_words(ratio)}")
+        why = f", not to be trusted: {ratio.flag}" if ratio.flag else ""
+        words = times_in_words(inverse(ratio), "as close", "×")
+        return TableCell("no difference shown", f"{prefix}{words}{why}")
     return TableCell(decided_ratio_in_words(ratio), name, outcome)
 
 

@@ -53,16 +53,6 @@ def _start(
         typer.echo(context.get_help())
 
 
-@app.command("help", hidden=True)
-def _help(
-    context: typer.Context,
-    command: Annotated[str | None, typer.Argument(help="A command, e.g. run.")] = None,
-) -> None:
-    """Print the help of a command, as its option --help does."""
-    words = ["--help"] if command is None else [command, "--help"]
-    app(words, standalone_mode=False, prog_name=context.find_root().info_name)
-
-
 _PANELS = {
     "Everyday": (run, show, report, compare, advise, check_model, list_command),
     "Runs": (plan, status, samples, figures, gate),

@@ -14,7 +14,6 @@ from ...models.extractors import EXTRACTORS
 from ...models.loaders import LOADERS
 from ...models.registry import make_model
 from ...results.quantities import columns
-from ...samplers import Grid, karras
 from ...samplers.base import default_of, plain
 from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
@@ -25,8 +24,6 @@ from ..planning.schedules import schedule_options
 from ..suites.files import built_in_suite_files, load_suite
 
 Row = dict[str, Any]
-
-LONGEST_PROFILE = 1000  # most steps whose orders are listed
 
 
 def list_samplers() -> list[Row]:
@@ -70,32 +67,6 @@ def _make_or_class(name: str) -> Any:
 
 def _summary(documented: object) -> str:
     return " ".join((documented.__doc__ or "").partition("\n\n")[0].split())
-
-
-def list_profiles(steps: int) -> list[Row]:
-    """Return a row per sampler with the convergence order of each step on a ``karras`` grid to 0.
-
-    The orders are None for a sampler that declares no order or chooses its own steps. Raises a
-    ValueError unless ``steps`` is from 1 to :data:`LONGEST_PROFILE`.
-    """
-    if not 1 <= steps <= LONGEST_PROFILE:
-        raise ValueError(
-            f"--profile {steps}: give a number of steps >= 1 and <= "
-            f"{LONGEST_PROFILE}, such as --profile 10"
-        )
-    grid = karras(steps, 0.002, 80.0)
-    return [{"name": name, "profile": _profile(name, grid)} for name in samplers.names()]
-
-
-def _profile(name: str, grid: Grid) -> str | None:
-    sampler = _make_or_class(name)
-    if isinstance(sampler, type):
-        return None
-    if hasattr(sampler, "profile"):
-        return " ".join(map(str, sampler.profile(grid)))
-    if sampler.order is None or sampler.adaptive:
-        return None
-    return " ".join(map(str, [sampler.order] * (len(grid) - 1) + [1]))
 
 
 def list_peers() -> list[Row]:
@@ -254,10 +225,8 @@ def group_rows(kind: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row],
     if "theirs" in rows[0]:  # translations; few programs have labels with names
         first = "label" if any(row["label"] for row in rows) else "theirs"
         rows = [{"name": row[first], **row} for row in rows]
-        columns = {key: key for key in rows[0] if any(row[key] for row in rows)}
-        columns = {key: key for key in columns if key not in ("name", first)}
-    elif not columns.keys() <= rows[0].keys():  # profiles
-        columns = {}
+        keys = [key for key in rows[0] if key not in ("name", first)]
+        columns = {key: key for key in keys if any(row[key] for row in rows)}
     columns = columns or {key: key for key in rows[0] if key not in ("name", "origin")}
     groups: dict[str, list[Row]] = {"deterministic": [], "built-in models": []}  # these come first
     for row in rows:

@@ -10,11 +10,9 @@ import typer
 
 from .common.console import announce, err, print_json, print_rows, say, say_next
 from .common.options import (
-    DEVICES,
     DeviceOption,
     Json,
     argument,
-    check_choice,
     option,
     option_default,
 )
@@ -24,12 +22,16 @@ if TYPE_CHECKING:
     from ..conformance.models import Checked
 
 EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
-SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
-SHOWN += ("sigma_max", "limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
-SHOWN += ("weights", "decoder", "decode")
+SPECIFICATION_FIELDS = (
+    "event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min", "sigma_max",
+    "limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary", "weights",
+    "decoder", "decode",
+)  # fmt: skip
 """Printed fields of a checkpoint's specification, in order."""
 WIDEST = 54  # most characters of a printed value; ``--json`` has the whole value
-OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
+MODEL_FIELDS = (
+    "event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes",
+)  # fmt: skip
 """Printed attributes of a model that is not a checkpoint."""
 
 
@@ -73,7 +75,7 @@ def check_model(
         images=images,
         teacher=teacher,
         samples=samples,
-        device=check_choice(device, "--device", DEVICES),
+        device=device,
         progress=lambda note: say(note, to=err),
         opened=opened,
     )
@@ -102,7 +104,7 @@ def _print_description(subject: Any) -> None:
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
-        values = {key: _shortened(getattr(subject, key)) for key in OF_ANY}
+        values = {key: _shortened(getattr(subject, key)) for key in MODEL_FIELDS}
         rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
         return print_rows(rows)
     spec: Specification = subject
@@ -120,7 +122,7 @@ def _print_description(subject: Any) -> None:
         {"field": name, "value": _shortened(plain[name]), "known from": spec.source(name)}
         if name not in asked
         else {"field": name, "value": f"see {asked[name]}", "known from": "open"}
-        for name in SHOWN
+        for name in SPECIFICATION_FIELDS
         if plain[name] not in ("", None, {}, [])
     ]
     rows += [
@@ -151,7 +153,7 @@ def _print_checks(result: Checked) -> None:
     say(f"Checked on {where}:" if result.source else "Checked without samples:")
     words = {True: "passed", False: "FAILED", None: "not decided"}
     for check in result.checks:
-        say(f"  {words[check.passed]}  {check.name}: {check.said}")
+        say(f"  {words[check.passed]}  {check.name}: {check.detail}")
     columns = {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "defect_se": "±"}
     formats = {"sigma": ".3g", "error": ".3g", "defect": "+.3f", "defect_se": ".3f"}
     if levels := _levels_of_fit(result):

@@ -82,7 +82,7 @@ def run(
     executor = executors.pick_executor(execution, jobs, options.device, time_limit)
     announce(f"Running the suite {suite}: loading PyTorch and the models …")
     with closing(executor):
-        if executors.looks_new(suite, options.out_dir):
+        if executors.has_no_run(suite, options.out_dir):
             executors.start_early(executor)
 
         from ..api import run_suite
@@ -106,8 +106,8 @@ def run(
         say(f"All samples are drawn. The process that started in {folder} scores them.")
         return
     print_ranking(done.table, folder)
-    if done.doubt:
-        say(done.doubt)
+    if done.nonconforming:
+        say(done.nonconforming)
     if done.analyses:
         print_verdicts(done.analyses)
     code = print_failed_cells(done.table, done.cells, folder)
@@ -232,14 +232,15 @@ def print_verdicts(analyses: InterimAnalyses) -> None:
     columns |= {} if analyses.until.baseline is None else {"interval": "Δ [95 %]"}
     print_rows(rows, columns | {"verdict": "verdict"})
     counts = dict(Counter(row["verdict"] for row in rows).most_common())
-    say(f"{analyses.number} looks at {analyses.until.column}: {counts_in_words(counts)}.")
+    noun = "interim analysis" if analyses.number == 1 else "interim analyses"
+    say(f"{analyses.number} {noun} of {analyses.until.column}: {counts_in_words(counts)}.")
     undecided = [row for row in rows if row["verdict"] in UNDECIDED and row["reason"]]
     for reason, n in Counter(row["reason"] for row in undecided).items():
         say(f"{n} without a decision: {reason}.")
     if analyses.until.baseline is not None:
         say(
             f"Against {analyses.until.baseline}, lower is better; verdicts hold together at "
-            f"{LEVEL:.0%}, over rows and looks. Δ is as last seen."
+            f"{LEVEL:.0%}, over rows and analyses. Δ is as last seen."
         )
     out.print()
 

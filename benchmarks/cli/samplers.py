@@ -120,7 +120,6 @@ def list_command(
     kind: str = argument(
         "samplers, schedules, models, families, extractors, metrics, suites or peers."
     ),
-    profile: int | None = option_default("--profile N", "Samplers: order of each of N steps."),
     translate: str | None = option_default(
         "--translate LIBRARY",
         "Samplers or schedules: our names for a library's, such as comfyui, forge or diffusers.",
@@ -136,7 +135,7 @@ def list_command(
     from .listing import NEXT, group_rows
 
     load_plugins(plugin, peers_path)
-    rows = _listed_rows(kind, profile, translate)
+    rows = _listed_rows(kind, translate)
     if as_json:
         return print_json(rows)
     if not rows:
@@ -147,20 +146,14 @@ def list_command(
     return say_next(*NEXT[kind])
 
 
-def _listed_rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
+def _listed_rows(kind: str, translate: str | None) -> list[dict[str, Any]]:
     from ...samplers.peers import translate as translations
-    from .listing import KINDS, list_profiles
+    from .listing import KINDS
 
     if kind not in KINDS:
         raise ValueError(f"cannot list {kind!r}; {name_hint(kind, KINDS)}")
-    if kind != "samplers" and profile is not None:
-        raise ValueError(f"--profile goes with list samplers, not with list {kind}")
     if kind not in ("samplers", "schedules") and translate is not None:
         raise ValueError(f"--translate goes with list samplers or schedules, not with list {kind}")
-    if profile is not None and translate is not None:
-        raise ValueError("give --profile or --translate, not both")
-    if profile is not None:
-        return list_profiles(profile)
     if translate is None:
         return KINDS[kind]()
     return translations(translate, "sampler" if kind == "samplers" else "schedule")

@@ -24,7 +24,6 @@ from .common.console import (
 )
 from .common.executor_options import ExecutorOptions, workers
 from .common.options import (
-    DEVICES,
     LARGEST_SEED,
     DeviceOption,
     Json,
@@ -104,10 +103,8 @@ def advise(
         left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
         err.print(f"{stage} (up to {left} left)", markup=False)
 
-    has_jobs = execution.executor in (None, "worker") and execution.isolation is not False
-    executor = executors.pick_executor(
-        execution, jobs if has_jobs or execution.is_ray else None, device
-    )
+    has_jobs = execution.has_workers or execution.is_ray
+    executor = executors.pick_executor(execution, jobs if has_jobs else None, device)
     with closing(executor):
         executors.start_early(executor)
         if threads is not None:
@@ -134,7 +131,7 @@ def advise(
                 default=default,
                 only=sampler or (),
                 extractor=extractor,
-                device=check_choice(device, "--device", DEVICES),
+                device=device,
                 seed=seed,
                 executor=executor,
                 progress=show_stage,
@@ -144,10 +141,9 @@ def advise(
     if as_json:
         return print_json(advice.to_json())
     from ..advice.page import render
-    from ..advice.text_output import markdown, print_advice
+    from ..advice.text_output import print_advice
 
     print_advice(advice, out)
-    write_text(folder / "advice.md", markdown(advice))
     page = folder / "advice.html"
     write_text(page, render(advice, read_pictures(folder) if advice.pictures else None))
     say(f"Page: {page}")
@@ -227,7 +223,7 @@ def tune(
             also=[check_choice(name, "--also", ALSO) for name in dict.fromkeys(also or ())],
             loss=loss,
             holdout_model=holdout_model,
-            device=check_choice(device, "--device", DEVICES),
+            device=device,
             executor=executor,
             progress=lambda stage: err.print(stage, markup=False),
         )

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from .common.console import duration_in_words, err, out, print_json, print_rows, say, say_next
+from .common.console import err, out, print_json, print_rows, say, say_next
 from .common.options import Json, PeersPath, Plugins, TrustOption, flag, load_plugins
 from .views import Folder
 
 if TYPE_CHECKING:
-    from ...results.run_directory.run_dir import RunDir
+    from ..running.cell_states import State
 
 MOST_LINES = 40  # most groups of cells that are printed: a terminal's height
 
@@ -55,37 +52,8 @@ def status(
     bad = [row for row in records if row["status"] not in ("ok", "missing")]
     print_alike(map(state_name_reason, [*bad, *aside]))
     missing = [row for row in records if row["status"] == "missing"]
-    if seconds := _seconds_of_sampling(RunDir(folder), records):
-        say(
-            f"Sampling the missing cells takes about {duration_in_words(seconds)}, judged by the stored samples."
-        )
     failed = set(counts) - {"ok", "missing", "skipped", "set aside"}
     return _say_next_of_run(folder, go_on=bool(missing or failed), retry=not missing)
-
-
-def _seconds_of_sampling(run: RunDir, records: Sequence[Mapping[str, Any]]) -> float:
-    """Return the seconds that sampling the missing cells will take; 0 if unknown.
-
-    Each model's time per evaluation is a median, from the times at which shards were stored.
-    """
-    stored, left = defaultdict(list), Counter()
-    for row in records if (run.path / "parts").is_dir() else ():  # a table alone has no shards
-        cost = row.get("budget") or row.get("steps") or 0
-        shards = run.stored_shards(row["cell"])
-        for start, stop in shards:
-            with suppress(OSError):
-                at = run.shard_path(row["cell"], start, stop).stat().st_mtime
-                stored[row["model"]].append((at, cost * (stop - start)))
-        if row["status"] == "missing":
-            left[row["model"]] += cost * (row["samples"] - sum(b - a for a, b in shards))
-    seconds = 0.0
-    for model, work in left.items():
-        pairs = pairwise(sorted(stored[model]))
-        rates = [(end - begin) / cost for (begin, _), (end, cost) in pairs if cost]
-        if work and not rates:
-            return 0.0
-        seconds += work * median(rates) if work else 0.0
-    return seconds
 
 
 def _say_next_of_run(folder: Path, *, go_on: bool, retry: bool) -> None:
@@ -168,4 +136,5 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
         for cell in cells
         if cell.state != "up to date"
     )
-    return _say_next_of_run(folder, go_on=set(counts) > {"up to date"}, retry=False)
+    todo: tuple[State, ...] = ("changed", "comes back", "missing", "to be scored")
+    return _say_next_of_run(folder, go_on=any(counts[state] for state in todo), retry=False)

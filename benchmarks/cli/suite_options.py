@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from .common.console import err, say
 from .common.help_panels import EXECUTION, STATISTICS, TIMING, WHAT
 from .common.options import (
-    DEVICES,
     LARGEST_SEED,
     MOST,
     NOISES,
@@ -145,14 +144,9 @@ SEQUENTIAL = ("target_se", "baseline", "metric", "max_samples", "margin")
 def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
     """Return the suite with the options' replacements, and the device; load plugins, set threads.
 
-    Raises a ValueError if the suite does not exist, or an option is invalid. Also if code would run
-    without ``--trust-suite``, or for the name "frontier", which is a command and no suite.
+    Raises a ValueError if the suite does not exist, or an option is invalid. Also, without
+    ``--trust-suite``, if the suite's file names Python code, or files outside its folder.
     """
-    if name == "frontier":
-        raise ValueError(
-            "the frontier is no suite but a command of its own; write "
-            "samplerbench frontier (its --help has the options)"
-        )
     import torch
 
     from ..running.setup import resolve_device
@@ -193,7 +187,7 @@ def resolve_suite(name: str, options: SuiteOptions) -> tuple[Suite, str]:
         from ..frozen.definition import describe_run
 
         say(describe_run(suite, options.part, options.beacon), to=err)
-    return suite, resolve_device(check_choice(options.device, "--device", DEVICES), suite)
+    return suite, resolve_device(options.device, suite)
 
 
 def execution_axis(compiled: bool, replayed: bool) -> tuple[str, ...] | None:

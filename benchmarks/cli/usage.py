@@ -153,7 +153,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "tune": ("tune --model fashion --sampler heun --nfe 5,10",),
     "list": (
         "list samplers",
-        "list samplers --profile 10",
+        "list samplers --translate comfyui",
         "list extractors",
         "list metrics --json",
     ),

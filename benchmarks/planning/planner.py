@@ -339,7 +339,7 @@ def configure_pipeline(
         )
     if reason := why_sampler_cannot_run(model, make(own.sampler)):
         return sampler, reason
-    ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
+    ends = (own.start, own.end, own.clip, own.description, own.times, model.map_end)
     from ...samplers.methods.pipeline import Preset  # few runs need it
 
     return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""

@@ -24,7 +24,7 @@ class Preset(NamedTuple):
         end: factor by which the final states are multiplied.
         clip: bound on absolute values of the denoised image; None does not clamp it. Deterministic
             steps never clamp the predicted noise.
-        told: description of the scheduler and its spacing of steps, for the user.
+        description: the scheduler and its spacing of steps in words, for the user.
         times: pairs of a level and a time, which the network gets in place of the level's own time.
         map_end: level at which a few-step map ends; None for the lowest positive of ``levels``.
     """
@@ -34,7 +34,7 @@ class Preset(NamedTuple):
     start: float
     end: float = 1.0
     clip: float | None = None
-    told: str = ""
+    description: str = ""
     times: tuple[tuple[float, float], ...] = ()
     map_end: float | None = None
 
@@ -72,7 +72,7 @@ class Pipeline(Declared):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {} if self.found is None else {"preset": self.found.told}
+        return {} if self.found is None else {"preset": self.found.description}
 
     @property
     def _inner_sampler(self) -> Sampler:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from samplerbench.benchmarks.advice import Advice, advise, request
+from samplerbench.benchmarks.advice import Advice, advise, advising, request
 from samplerbench.benchmarks.advice import measuring as truth
-from samplerbench.benchmarks.advice.advising import _question_of
+from samplerbench.benchmarks.advice.advising import _inputs_of
 from samplerbench.benchmarks.advice.candidates import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.races import (
@@ -25,6 +25,7 @@ from samplerbench.benchmarks.advice.tasks import SamplingTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.running.executors import Failure
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.models import make_model
@@ -128,11 +129,11 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
     seen = []
     for digest in ("a", "a", "b"):
         monkeypatch.setitem(registry._ORIGIN, "heun", f"mine 0.1 sha256:{digest}")
-        seen.append(_question_of(asked))
+        seen.append(_inputs_of(asked))
     assert seen[0] == seen[1] != seen[2]
     # a file that a step reads changes what the sampler does, and not its code
     monkeypatch.setattr(registry.get("heun"), "sample", lambda _self, _denoise, x, *_: 3 * x)
-    assert _question_of(asked) != seen[2]
+    assert _inputs_of(asked) != seen[2]
 
     def redefined(power, cost=1):
         @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,7 @@ def test_question__covers_the_code_of_other_samplers(monkeypatch):
                 return cost * len(grid)
 
         registry.spec_of(Mine())
-        return _question_of(make_request("gaussian", "cpu", 0, "card", (Mine.name,)))
+        return _inputs_of(make_request("gaussian", "cpu", 0, "card", (Mine.name,)))
 
     try:
         assert redefined(1.0) == redefined(1.0) != redefined(1.1)
@@ -189,6 +190,24 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
     assert "no time to compare all samplers" not in undecided
 
 
+def test_advise__loses_no_error_to_a_failing_extractor_or_decoder(tmp_path, monkeypatch):
+    """Nothing runs them before nine tenths of the time are over, and their failure ended the command."""
+
+    def fail(*_):
+        raise Failure("failed", "out of memory")
+
+    monkeypatch.setattr(truth.ConvergedEndpoints, "converged_features", fail)
+    monkeypatch.setattr(advising, "draw_pictures", fail)
+    found = advise(
+        "gaussian", (4,), out=tmp_path, minutes=5, only=FEW[:1], default="heun on karras",
+        extractor="pixels",
+    )  # fmt: skip
+    assert found.budgets[0].best["python"].choice.error is not None
+    assert "Samples have no fd_conv: out of memory." in found.undecided
+    assert "There are no pictures: out of memory." in found.undecided
+    assert not found.pictures
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -200,6 +219,7 @@ def test_advise__takes_no_failure_of_features_for_one_of_the_sampler(tmp_path, m
         ({"only": ("ddpm",)}, "all of these draw noise"),
         ({"only": ("euler", "rk45")}, "whose cost a grid decides"),
         ({"default": "rk45"}, "--default rk45: .* whose cost a grid decides"),  # it won with 60
+        ({"ms": np.inf}, "--ms must be a finite time above 0, got inf"),
         ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
     ],
 )
@@ -271,9 +291,7 @@ def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
     line += ["--no-isolation", "--out", str(tmp_path / "mine")]
     result = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
-    assert {"advice.html", "advice.json", "advice.md"} <= {
-        p.name for p in (tmp_path / "mine").iterdir()
-    }
+    assert {"advice.html", "advice.json"} <= {p.name for p in (tmp_path / "mine").iterdir()}
     assert max(len(row) for row in result.output.splitlines()) < 400
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["samplerbench", "advise", "--model", "gmm-2d", "--jobs", "x"])
@@ -361,6 +379,6 @@ def test_truth__is_no_finer_than_there_is_time_for():
 def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():
     assert list(truth._pieces(0, 4)) == [(0, truth.FIRST)]
     assert list(truth._pieces(4, 40)) == [(0, truth.FIRST), (truth.FIRST, truth.PIECE), (32, 64)]
-    scored = truth.SCORED
+    scored = truth.FIRST_SCORED_ID
     assert list(truth._pieces(scored, scored + 1)) == [(scored, scored + truth.FIRST)]
     assert list(truth._pieces(1 << 17, (1 << 17) + 1)) == [(1 << 17, (1 << 17) + truth.PIECE)]

@@ -32,7 +32,7 @@ from samplerbench.benchmarks.advice.races import set_endpoint_steps
 from samplerbench.benchmarks.advice.run import AdviceRun, BudgetResult, Clock, OutOfTime
 from samplerbench.benchmarks.running.executors import Failure
 
-RUNGS = (4, 8, 16, 32, 64)
+LATENTS_BY_ROUND = (4, 8, 16, 32, 64)
 
 
 def squares_of(levels, n=64, *, spread=0.3, shared=0.5, seed=0):
@@ -44,7 +44,7 @@ def squares_of(levels, n=64, *, spread=0.3, shared=0.5, seed=0):
     return [np.exp(2 * (math.log(v) + common + spread * rng.normal(size=n))) for v in levels]
 
 
-def race(table, fields=None, rungs=RUNGS, **options):
+def race(table, fields=None, latents_by_round=LATENTS_BY_ROUND, **options):
     asked = []
 
     def measure(numbers, start, stop):
@@ -52,7 +52,7 @@ def race(table, fields=None, rungs=RUNGS, **options):
             asked.append((number, stop - start))
             yield number, None if table[number] is None else table[number][start:stop]
 
-    made = Race(fields or {"all": range(len(table))}, rungs, measure, **options)
+    made = Race(fields or {"all": range(len(table))}, latents_by_round, measure, **options)
     made()
     return made, asked
 
@@ -73,7 +73,7 @@ def test_race__broken_off_in_its_first_look_has_what_was_measured():
                 raise OutOfTime
             yield number, table[number][start:stop]
 
-    made = Race({"all": range(3), "last": [2]}, RUNGS, measure)
+    made = Race({"all": range(3), "last": [2]}, LATENTS_BY_ROUND, measure)
     with pytest.raises(OutOfTime):
         made()
     made.drop_unmeasured()
@@ -191,7 +191,10 @@ def test_time_that_is_up_ends_it_after_a_look_and_nobody_is_dropped_unmeasured()
             yield number, table[number][start:stop]
 
     made = Race(
-        {"all": [0, 1, 2]}, RUNGS, measure, late=lambda: len(made.measurements.get(2, ())) > 4
+        {"all": [0, 1, 2]},
+        LATENTS_BY_ROUND,
+        measure,
+        late=lambda: len(made.measurements.get(2, ())) > 4,
     )
     made()
     assert set(made.survivors("all")) >= {1, 2} - {n for n in (1, 2) if n not in made.measurements}
@@ -205,7 +208,7 @@ def test_leaders_are_looked_at_as_far_as_is_asked_whatever_the_time():
         for number in list(numbers)[: None if start == 0 else 2]:
             yield number, table[number][start:stop]
 
-    made = Race({"all": [0, 1, 2, 3]}, RUNGS, measure, late=lambda: True, least=16)
+    made = Race({"all": [0, 1, 2, 3]}, LATENTS_BY_ROUND, measure, late=lambda: True, least=16)
     made()
     assert sorted(map(len, made.measurements.values()))[-2:] == [16, 16]
     assert len(made.measurements[made.survivors("all")[0]]) == 16
@@ -215,7 +218,7 @@ def test_race__a_rule_says_who_stays():
     found, _ = race(
         squares_of([4.0, 3.0, 2.0, 1.0], spread=0.01),
         keep=lambda ranked, _known, _look: set(ranked[:2]),
-        rungs=(4, 8),
+        latents_by_round=(4, 8),
     )
     assert found.survivors("all") == [3, 2]
 

@@ -81,7 +81,7 @@ def test_check_model__without_data_it_is_not_decided_with_the_remedy(file, tmp_p
         False,
         None,
     )
-    assert "give --images" in next(c["said"] for c in found["checks"] if c["name"] == "data")
+    assert "give --images" in next(c["detail"] for c in found["checks"] if c["name"] == "data")
     np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 4)))
     assert checked(f"{file}:factory(known=False)", "--images", str(tmp_path / "x.npy"))[0] == 0
 

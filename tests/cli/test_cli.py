@@ -205,16 +205,6 @@ def test_samplers_are_listed_within_80_columns_in_groups(samplerbench, monkeypat
     assert lines[-3:-1] == ["  samplerbench check NAME", "  samplerbench run quick --sampler NAME"]
 
 
-def test_profiles_have_an_order_for_each_step(samplerbench):
-    code, out, _ = samplerbench("list", "samplers", "--profile", 10, "--json")
-    profiles = {row["name"]: row["profile"] for row in json.loads(out)}
-    assert code == 0
-    assert profiles["dpm_solver_3m"] == "1 2 3 3 3 3 3 3 3 1"
-    assert profiles["heun"] == "2 2 2 2 2 2 2 2 2 1"
-    assert profiles["scipy_rk45"] is None
-    assert "1 2 3 3 3 3 3 3 3 1" in samplerbench("list", "samplers", "--profile", 10)[1]
-
-
 def test_names_of_a_library_are_translated(samplerbench):
     code, out, _ = samplerbench("list", "samplers", "--translate", "k-diffusion", "--json")
     assert code == 0
@@ -225,15 +215,6 @@ def test_names_of_a_library_are_translated(samplerbench):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (
-            ["suites", "--profile", "3"],
-            "--profile goes with list samplers, not with list suites",
-        ),
-        (["samplers", "--profile", "0"], "--profile 0: give a number of steps >= 1"),
-        (
-            ["samplers", "--profile", "3", "--translate", "diffusers"],
-            "give --profile or --translate, not both",
-        ),
         (["samplers", "--translate", "pytorch"], "cannot translate 'pytorch'; choose"),
         (["models", "--translate", "forge"], "goes with list samplers or schedules"),
         (["samplers", "--peers-path", "nowhere"], "peers path nowhere is not a folder"),

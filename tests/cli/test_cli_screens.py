@@ -16,7 +16,8 @@ from rich.console import Console
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import MACHINE, STUDIES
-from samplerbench.benchmarks.running import progress
+from samplerbench.benchmarks.running import cell_states, progress
+from samplerbench.benchmarks.running.cell_states import CellState
 from samplerbench.benchmarks.running.progress import ProgressReporter
 
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
@@ -128,24 +129,37 @@ def test_next__output_for_programs_has_none(samplerbench):
     assert "Next" not in samplerbench("cite", "heun")[1]
 
 
-def test_status__says_what_is_missing_how_long_it_takes_and_how_to_go_on(samplerbench, tmp_path):
-    args = ["smoke", "--sampler", "euler", *RUN[:4], "--nfe", "3,4,5", "--no-timing", "--out", "r"]
+def test_status__says_what_is_missing_and_how_to_go_on(samplerbench, tmp_path):
+    args = ["smoke", "--sampler", "euler", *RUN[:4], "--nfe", "3,4", "--no-timing", "--out", "r"]
     assert samplerbench("run", *args)[0] == 0
-    parts = sorted((tmp_path / "r" / "parts").iterdir(), key=lambda path: path.name)
-    for seconds, part in enumerate(parts):
-        (shard,) = part.glob("0*.npz")
-        os.utime(shard, (1e9, 1e9 + 40 * seconds))
-    for name in ("quality.json", shard.name):
-        (parts[-1] / name).unlink()
+    part = max((tmp_path / "r" / "parts").iterdir(), key=lambda path: path.name)
+    for path in (part / "quality.json", *part.glob("0*.npz")):
+        path.unlink()
     code, out, _ = samplerbench("status", "r")
     assert code == 0
     assert [line.split() for line in out.splitlines()[1:4]] == [
         ["status", "cells"],
-        ["ok", "2"],
+        ["ok", "1"],
         ["missing", "1"],
     ]
-    assert "Sampling the missing cells takes about 50 s" in out  # 40 s for 4 evaluations, 5 missing
     assert commands_after_next(out)[0] == f"samplerbench run {' '.join(args)}"
+
+
+def test_status__of_changes_goes_on_with_the_run_if_it_has_something_to_do(
+    samplerbench, monkeypatch
+):
+    """After an upgrade that changed all cells, the command was missing."""
+    args = ["smoke", "--sampler", "euler", *RUN, "--out", "r"]
+    assert samplerbench("run", *args)[0] == 0
+    for states, is_todo in {
+        ("changed",): True,
+        ("up to date", "missing"): True,
+        ("up to date", "skipped"): False,
+    }.items():
+        cells = [CellState("key", "gmm-2d", "euler", 3, state) for state in states]
+        monkeypatch.setattr(cell_states, "cell_states_of", lambda _, cells=cells: cells)
+        out = samplerbench("status", "r", "--changes")[1]
+        assert (f"samplerbench run {' '.join(args)}" in commands_after_next(out)) == is_todo
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -174,14 +188,3 @@ def test_progress__has_cells_stage_and_the_time_left(monkeypatch, is_terminal):
         assert max(map(len, lines)) <= 80
     else:
         assert "\x1b" not in text
-
-
-def test_status__of_a_table_alone_has_no_time_left(samplerbench, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "table.csv").write_text(
-        "model,sampler,nfe,budget,steps,status\ngmm-2d,euler,5.0,5,5,ok\ngmm-2d,heun,,9,5,missing\n"
-    )
-    code, out, _ = samplerbench("status", str(tmp_path / "run"))
-    assert code == 0
-    assert "2 cells" in out
-    assert "takes about" not in out

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing, named_solver
 from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
+from samplerbench.benchmarks.advice.exports.python import _import_lines
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
 from samplerbench.models.process import EDM, VE, Discrete, RectifiedFlow, Trigonometric
@@ -279,6 +280,21 @@ def test_export__without_a_short_formula_the_model_is_a_comment(model):
     assert "def model" not in code
 
 
+def test_export__an_infinite_option_is_code():
+    """``s_tmax=inf`` was a NameError where it was pasted."""
+    sampler = make({"name": "euler_churn", "churn": 4.0, "s_max": np.inf})
+    for library in ("k-diffusion", "python"):
+        assert 'max=float("inf")' in export(library, sampler, GRID, MIXTURE, "gmm-2d").code
+
+
+def test_import_lines__name_the_module_of_a_plugins_class():
+    theirs = type("Found", (), {"__module__": "my_package.found"})
+    assert [*_import_lines([theirs, Tabulated])] == [
+        "from my_package.found import Found",
+        "from samplerbench.samplers.families.tabulated import Tabulated",
+    ]
+
+
 def test_an_unknown_library_is_named():
     with pytest.raises(ValueError, match=r"no lines for 'jax'; choose one of python, diffusers"):
         missing("jax", make("euler"), MIXTURE)
@@ -387,14 +403,12 @@ def test_levels_for_comfyui_are_written_out_and_fall(kind, last):
     assert levels[-1] == 0
 
 
-def test_comfyui_has_names_for_its_own_levels():
+def test_comfyui_remarks_on_the_ends_of_the_levels():
     model = network("eps")
     low, high = model.sigma_min, model.sigma_max
-    karras_code = export("comfyui", make("dpmpp_2m"), karras(8, low, high), model, "folder").code
-    assert "BasicScheduler: scheduler = karras, steps = 8" in karras_code
-    other = export("comfyui", make("dpmpp_2m"), karras(8, low, high, rho=5.0), model, "folder")
-    assert "ManualSigmas" in other.code
-    assert "noise that is 0.20% stronger" in other.remark
+    whole = export("comfyui", make("dpmpp_2m"), karras(8, low, high), model, "folder")
+    assert "ManualSigmas" in whole.code
+    assert "noise that is 0.20% stronger" in whole.remark
     lower = karras(8, low, 0.9 * high)
     assert export("comfyui", make("dpmpp_2m"), lower, model, "folder").remark == ""
     assert "do not end at 0" in export("comfyui", make("heun"), TO_MIN, model, "folder").remark

@@ -39,7 +39,6 @@ CASES = {
     "cite": 10,
     "calibrate": 10,
     "doctor": 5,
-    "help": 5,
     "explain": 5,
     "validate": 10,
 }

@@ -161,7 +161,7 @@ def test_sampling_goes_on_until_it_is_decided(site):
     looks = ("--until-decided", "--baseline", "heun", "--metric", NAME, "--max-samples", 256)
     code, out, err = site(*RUN, *looks, "--out", "run")
     assert code == 0, err
-    assert f"looks at {NAME}" in out
+    assert f" of {NAME}: " in out
     assert table(site)["samples"].max() == 256
 
 

@@ -30,7 +30,7 @@ class Folder(Wrapper):
         if steps > 6:
             raise ValueError("take 6 steps at most")
         levels = tuple(40.0 * 0.5**i for i in range(steps + 1))
-        own = OwnSampling("ddim", levels, start=30.0, end=0.9, told="Halving, by two")
+        own = OwnSampling("ddim", levels, start=30.0, end=0.9, description="Halving, by two")
         return own._replace(**self.changed)
 
 

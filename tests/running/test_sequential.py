@@ -275,7 +275,7 @@ def test_the_command_prints_verdicts_and_samples(tmp_path):
         line for line in done.stdout.splitlines() if line.startswith("heun") and "worse" in line
     )
     assert line.split()[:4] == ["heun", "gmm-2d", "5", "128"]
-    assert "1 looks at fd_conv: 1 worse." in done.stdout
+    assert "1 interim analysis of fd_conv: 1 worse." in done.stdout
     compared = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), "--baseline", "euler"])
     assert "was sampled until decided" in " ".join(compared.stdout.split())
 

@@ -9,7 +9,7 @@ ManualSigmas: the text of the next lines
 14.6, 3.18124205, 0.452392385, 0.03, 0.0
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
 
-Each library has a module here. ``TITLE`` is the library's name for readers, ``LANGUAGE`` is the language of its lines.
+Each library has a module here. ``TITLE`` is the library's name for readers.
 ``SOLVERS`` names samplers of ours that equal the library's usual solvers, to compare on karras; () for "python" and
 "diffusers". Functions are ``missing(sampler, model)`` and ``lines(sampler, grid, model, spec)``. A library whose lines
 can have steps as numbers also has ``is_written_as_numbers(sampler, grid, model)``, and ``named_solver(code)``, which returns the

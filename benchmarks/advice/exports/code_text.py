@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,9 +37,11 @@ def list_code(name: str, values: Iterable[float]) -> str:
 def literal(value: object) -> str:
     """Return the code of a plain value, with texts in double quotes.
 
-    >>> literal("heun"), literal(0.5)
-    ('"heun"', '0.5')
+    >>> literal("heun"), literal(0.5), literal(math.inf)
+    ('"heun"', '0.5', 'float("inf")')
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 

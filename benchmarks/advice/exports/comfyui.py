@@ -38,12 +38,11 @@ from ....models.process import RectifiedFlow
 from ....samplers.base import Sampler, non_default
 from ....samplers.grid import Grid
 from ....samplers.registry import make
-from ....samplers.schedules import karras, uniform_lambda
 from ....samplers.spec import label_of
-from .code_text import WIDTH
+from .code_text import OWN_DRAWS, WIDTH
 from .equivalents import name_and_options
 
-TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
+TITLE, SOLVERS = "ComfyUI", ("euler", "dpmpp_2m")
 
 
 class Node(NamedTuple):
@@ -231,19 +230,14 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str
         )
     inputs = ", ".join(f"{key} = {value}" for key, value in node.inputs.items())
     first = f"{node.name}: {inputs}"
-    named = "" if flow else _scheduler_of(grid, model)
-    if named:
-        second = f"BasicScheduler: scheduler = {named}, steps = {len(grid)}, denoise = 1.00"
-    else:
-        levels = [s / (1 + s) if flow else s for s in grid.sigma]
-        second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
+    levels = [s / (1 + s) if flow else s for s in grid.sigma]
+    second = "ManualSigmas: the text of the next lines\n" + sigmas_text(levels)
     last = "SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas"
     return "\n".join([first, second, last]), _remark_on_nodes(sampler, grid, model)
 
 
 def _remark_on_nodes(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    own = "the draws are its own, so images differ one by one, and not as a whole"
-    remarks = [own] if sampler.stochastic else []
+    remarks = [OWN_DRAWS] if sampler.stochastic else []
     if sampler.name in REMARKS:
         remarks.append(REMARKS[sampler.name])
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
@@ -277,16 +271,3 @@ def sigmas_text(levels: list[float]) -> str:
         for level in levels
     ]
     return textwrap.fill(f"{', '.join(words)},", WIDTH).removesuffix(",")
-
-
-def _scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """Return ComfyUI's name of a scheduler that gives a grid's levels on a model; "" for none."""
-    # ComfyUI takes the range from its own model, which is known only for a table of levels
-    table = getattr(getattr(innermost_model(model), "process", None), "levels", ())
-    if not table or math.isinf(table[-1]) or not grid.to_zero or len(grid) < 2:
-        return ""
-    for name, schedule in (("karras", karras), ("exponential", uniform_lambda)):
-        levels = schedule(len(grid), table[0], table[-1], to_zero=True).sigma
-        if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(levels, grid.sigma, strict=True)):
-            return name
-    return ""

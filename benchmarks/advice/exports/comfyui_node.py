@@ -22,7 +22,7 @@ from .code_text import OWN_DRAWS
 from .equivalents import tabulate_steps, why_no_table
 from .tables import Folder, describe_origin, json_text, read_template, rescale_rows
 
-TITLE, LANGUAGE, SOLVERS = "ComfyUI (SamplerTable)", "json", comfyui.SOLVERS
+TITLE, SOLVERS = "ComfyUI (SamplerTable)", comfyui.SOLVERS
 _KINDS = {"eps": "EPS", "v": "V_PREDICTION", "x0": "X0", "edm": "EDM", "flow": "CONST"}
 """Classes of ``comfy.model_sampling`` by prediction."""
 

@@ -27,7 +27,7 @@ from .diffusers_schedulers import (
 from .equivalents import StepTable, tabulate_steps, why_no_table
 from .tables import Folder, NumberRow, describe_origin, json_text, read_template, rescale_rows
 
-TITLE, LANGUAGE, SOLVERS = "diffusers", "python", ()
+TITLE, SOLVERS = "diffusers", ()
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
 """Pipelines that begin with noise of scale 1 at any ``init_noise_sigma``. Flow pipelines do too."""
 CLOSE = 1e-5

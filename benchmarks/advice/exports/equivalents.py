@@ -112,7 +112,7 @@ def why_no_table(sampler: Sampler) -> str:
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
-        return "it is whatever the scheduler of a checkpoint is"
+        return "it is the scheduler of a checkpoint"
     if sampler.adaptive:
         return "a tolerance decides on its steps"
     if isinstance(sampler, CFGpp):

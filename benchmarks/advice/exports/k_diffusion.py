@@ -13,7 +13,7 @@ from ....samplers.spec import parse_spec
 from .code_text import OWN_DRAWS, call_code, list_code, model_wrapper_code, step_code
 from .equivalents import Configured, StepTable, name_and_options, tabulate_steps, why_no_table
 
-TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
+TITLE, SOLVERS = "k-diffusion", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
     parse_spec(pair.ours)["name"]: parse_spec(pair.theirs)["name"].partition(":")[2]
     for pair in PAIRS

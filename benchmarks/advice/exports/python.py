@@ -14,7 +14,7 @@ from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
 from .code_text import WIDTH, call_code, literal, wrap_in_brackets
 
-TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
+TITLE, SOLVERS = "samplerbench (Python)", ()
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
@@ -86,8 +86,7 @@ def _sampler_code(sampler: Any, classes: dict[type, None]) -> str:
 def _import_lines(classes: Iterable[type]) -> Iterator[str]:
     modules: dict[str, list[str]] = {}
     for cls in classes:
-        module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
-        modules.setdefault(f"samplerbench.{module}", []).append(cls.__name__)
+        modules.setdefault(cls.__module__, []).append(cls.__name__)
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 

@@ -68,6 +68,13 @@ class ExecutorOptions:
         return (self.executor or "").partition(":")[0] == "ray"
 
     @property
+    def has_workers(self) -> bool:
+        """True if samplers run in worker processes of this machine."""
+        if self.executor is not None:
+            return self.executor == "worker" and self.isolation is not False
+        return not _is_isolation_off() if self.isolation is None else self.isolation
+
+    @property
     def isolation_option(self) -> str:
         """Option shown in errors: "--isolation" if ``isolation`` is True, else "--no-isolation"."""
         return "--isolation" if self.isolation else "--no-isolation"
@@ -209,15 +216,15 @@ def _is_isolation_off() -> bool:
     return os.environ.get("SAMPLERBENCH_ISOLATION", "").lower() in OFF
 
 
-def start_early(where: Executor) -> None:
+def start_early(executor: Executor) -> None:
     """Start an executor while this process has computed nothing, so that it may fork workers."""
-    if isinstance(where, Pool | Worker):
-        where.start(fork=True)
+    if isinstance(executor, Pool | Worker):
+        executor.start(fork=True)
     else:
-        where.start()
+        executor.start()
 
 
-def looks_new(suite: str, folder: Path | None) -> bool:
+def has_no_run(suite: str, folder: Path | None) -> bool:
     """Return True if ``folder`` has no run; for None, if no default folder of the suite has one."""
     if folder is not None:
         return not (folder / "run.json").exists()
@@ -225,30 +232,30 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 
 @contextmanager
-def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
+def graceful_shutdown(folder: Path, executor: Executor, kept: str | None = None) -> Iterator[None]:
     """Stop the block cleanly on SIGINT or SIGTERM, and print how to resume.
 
     A second signal ends the process at once.
 
     Args:
         folder: run directory.
-        where: executor, which is closed at the end of the block.
+        executor: executor of the block, which is closed at its end.
         kept: clause on the finished work, for the message; None states how many cells are complete.
 
     Raises:
         typer.Exit: a signal stopped the block; the exit code is 128 plus the signal's number.
     """
-    by: list[int] = []
+    signals_received: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        by.append(number)
+        signals_received.append(number)
         for signum in SIGNALS:
             signal.signal(signum, stop_at_once)
         raise KeyboardInterrupt
 
     def stop_at_once(number: int, _frame: FrameType | None) -> NoReturn:
         with suppress(Exception):
-            where.close()
+            executor.close()
         if sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # the bar hid the cursor
             sys.stderr.flush()
@@ -259,14 +266,15 @@ def graceful_shutdown(folder: Path, where: Executor, kept: str | None = None) ->
     try:
         yield
     except KeyboardInterrupt:
-        if not by:
+        if not signals_received:
             raise
         command = shlex.join(["samplerbench", *sys.argv[1:]])
         done = _progress_in_words(folder) if kept is None else kept
-        say(f"stopped by {signal.Signals(by[0]).name}{done}; go on with: {command}", to=err)
-        raise typer.Exit(128 + by[0]) from None
+        name = signal.Signals(signals_received[0]).name
+        say(f"stopped by {name}{done}; go on with: {command}", to=err)
+        raise typer.Exit(128 + signals_received[0]) from None
     finally:
-        where.close()
+        executor.close()
         for signum, handler in before.items():
             signal.signal(signum, handler)
 

@@ -8,18 +8,14 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
 from .help_panels import EXECUTION, OUTPUT, WHAT, WHERE
 
-if TYPE_CHECKING:
-    from ...arguments import Device
-
 Choice = TypeVar("Choice", bound=str)
 
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
 NOISES = ("white", "brownian")
 MOST = 1_000_000_000
@@ -89,7 +85,9 @@ TrustOption = Annotated[
         EXECUTION,
     ),
 ]
-DeviceOption = Annotated[str, option("--device NAME", "auto, cpu or cuda.", WHERE)]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"], option("--device NAME", "auto, cpu or cuda.", WHERE)
+]
 JobsOption = Annotated[int, option("--jobs N", "Number of worker processes.", min=1)]
 
 
@@ -114,14 +112,14 @@ def with_grouped_options(command: Callable[..., None]) -> Callable[..., None]:
         ]
 
     @wraps(command)
-    def called(**values: Any) -> None:
+    def command_with_options(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{item.name: values.pop(item.name) for item in fields(group)})
         command(**values)
 
-    called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
-    called.__annotations__ = {item.name: item.annotation for item in parameters}
-    return called
+    command_with_options.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
+    command_with_options.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command_with_options
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:

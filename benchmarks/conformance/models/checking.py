@@ -328,7 +328,7 @@ def _checks_on_samples(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        fault = FAILS if behaviour.passed else behaviour.said
+        fault = FAILS if behaviour.passed else behaviour.detail
         broken = why_outputs_are_broken(best) if fits else fault
         observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))

@@ -24,7 +24,7 @@ NAMED = re.compile(r"the map is wrong: with (.*?) (the mean squared|the output i
 
 
 def wrong_sentences(found: Checked) -> str:
-    return " | ".join(check.said for check in found.checks if not check.passed)
+    return " | ".join(check.detail for check in found.checks if not check.passed)
 
 
 def counted(cases: dict[str, tuple[Checked, tuple[str, ...]]]) -> dict[str, list[str]]:

@@ -72,7 +72,7 @@ def test_check_denoiser__a_network_that_fails_on_images_is_not_called_finite():
     images = torch.rand(16, 2)
     result = check_denoiser(from_function(denoise, event=(2,)), images)
     (check,) = [check for check in result.checks if check.name == "usual mistakes"]
-    assert check.said.endswith("however it is read: " + FAILS)
+    assert check.detail.endswith("however it is read: " + FAILS)
 
 
 def test_read_images__a_data_set_is_read_into_the_range_of_the_model():

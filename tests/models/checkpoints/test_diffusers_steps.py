@@ -221,7 +221,7 @@ def test_own_sampling__another_scheduler_has_the_settings_of_the_folder(tmp_path
     own = own_sampling(spec, 4, "UniPCMultistepScheduler")
     assert own.sampler == "unipc_2(variant='bh2', last=[2, 1])"
     assert own.levels == pytest.approx([*at([800, 600, 400, 200]), 0.0])
-    assert own.told == "UniPCMultistepScheduler, leading"
+    assert own.description == "UniPCMultistepScheduler, leading"
     assert own_sampling(spec, 4, "DDIMScheduler").sampler == "ddim"
     with pytest.raises(ValueError, match="samples no network that was trained for DDPMScheduler"):
         own_sampling(spec, 4, "FlowMatchEulerDiscreteScheduler")

@@ -128,6 +128,27 @@ def test_the_environment_says_what_is_not_said_on_the_command_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("options", "has_workers"),
+    [
+        ({}, False),
+        ({"executor": "worker"}, True),
+        ({"isolation": True}, True),
+        ({"isolation": False}, False),
+        ({"executor": "in-process"}, False),
+    ],
+)
+def test_executor_options__have_workers_unless_the_environment_or_an_option_has_none(
+    monkeypatch, options, has_workers
+):
+    """``advise`` took no notice of the environment."""
+    given = ExecutorOptions(**{"executor": None, "isolation": None} | options)
+    monkeypatch.setenv("SAMPLERBENCH_ISOLATION", "0")
+    assert given.has_workers == has_workers
+    monkeypatch.delenv("SAMPLERBENCH_ISOLATION")
+    assert given.has_workers == (has_workers or not options)
+
+
+@pytest.mark.parametrize(
     ("given", "sentence"),
     [
         (("worker", False, None, None), "--no-isolation is short for --executor in-process, and --executor worker"),
