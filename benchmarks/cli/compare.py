@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -183,3 +184,9 @@ def _print_gate(report: GateReport) -> None:
         f"{counts['inconclusive']} inconclusive{where}"
     )
     say(f"{'passed' if report.passed else 'FAILED'}: {len(report.checks)} checks, {summary}")
+    alike = defaultdict(list)  # equal but for numbers
+    for check in report.checks_with_outcome("inconclusive"):
+        alike[re.sub(r"[\d.]+", "", f"{check.what} {check.detail}")].append(check)
+    if most := max(alike.values(), key=len, default=None):
+        share = f"{len(most)} of {counts['inconclusive']}"
+        say(f"inconclusive, {share} as here: {most[0].row}: {most[0].what} {most[0].detail}")

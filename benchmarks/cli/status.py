@@ -136,5 +136,5 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
         for cell in cells
         if cell.state != "up to date"
     )
-    todo: tuple[State, ...] = ("changed", "comes back", "missing", "to be scored")
+    todo: tuple[State, ...] = ("changed", "restorable", "missing", "to be scored")
     return _say_next_of_run(folder, go_on=any(counts[state] for state in todo), retry=False)
