@@ -100,13 +100,14 @@ def _quantisation_of(row: Record) -> str:
     estimator = text(row, "estimator")
     # the first conversion decides: a later one finds samples that are quantised
     match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
-    return "" if match is None else {"round": "round", "truncat": "truncate"}[match[1]]
+    return "" if match is None else "round" if match[1] == "round" else "truncate"
 
 
 CLOSE = 0.1
 """Largest |difference| in the interval of a "reproduced" FID, as a share of the published FID.
 
-If a wider interval contains 0, the outcome is "undecided".
+A larger margin of :func:`reproductions` replaces it. If a wider interval contains 0, the outcome is
+"undecided".
 """
 
 METHOD = ("method", "options", "grid")
@@ -252,7 +253,7 @@ def _published_names_by_model(
         given = published.get(_bare_spec(name))
         if known := check_model_name(given) if given else published_model_of(name):
             names[name] = known
-    return names or {models[0]: check_model_name(models[0])}
+    return names or {models[0]: check_model_name(models[0])}  # raises: no model is published
 
 
 def _bare_spec(spec: str) -> str:

@@ -121,9 +121,9 @@ def write_report(
     part = ResultTable(select_visible_rows(table.frame, baseline))
     unseen, homes = len(table) - len(part), _path_by_run_name(sources)
     findings = findings_of(part.frame, homes, baseline, unseen=unseen)
+    csv = table.csv()
+    html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
     try:
-        csv = table.csv()
-        html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
@@ -132,6 +132,8 @@ def write_report(
                 bold = best_curve_budgets(part.frame, metric, homes, unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
+        else:
+            page.with_name("table.tex").unlink(missing_ok=True)  # of an earlier report
         # is_current later compares this digest with the digest of the files then
         if is_own:
             html += provenance.digest_comment(html, first, baseline)

@@ -16,7 +16,7 @@ from ..comparison.pairing import Entry, Homes, entries_by_index
 from ..sentences import NAMED, TYPICAL
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import text
+from ..values import Record, number, text
 from .drawing import (
     Box,
     common_box,
@@ -95,7 +95,9 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         for index, stack in stacks.items()
     }
     budgets = tuple(sorted({entry.budget or 0 for entry in entries.values()}))
-    at = {(entry.curve, entry.budget): index for index, entry in entries.items()}
+    # of rows with one curve and budget, the one that rankings take
+    ranked = sorted(entries.items(), key=lambda item: _rank_within_budget(item[1].record))
+    at = {(entry.curve, entry.budget): index for index, entry in ranked}
     pictured = {entries[index].curve for index in stacks}
     lines = tuple(
         (curve, tuple(_tile_of_row(kept, at.get((curve, slot)), pictures) for slot in budgets))
@@ -110,6 +112,11 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     )
     seeds = len({text(entries[index].record, "seed") for index in stacks})
     return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits, seeds)
+
+
+def _rank_within_budget(row: Record) -> tuple[bool, float]:
+    """Return a sort key, largest for the row of :func:`..table.curves.rows_by_curve_budget`."""
+    return row["status"] == "ok", number(row, "nfe") or 0.0
 
 
 def _tile_of_row(
@@ -215,9 +222,11 @@ def sample_rows_of(
     """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
     leaders = (best.baseline, best.row, *level[: len(best.rivals) <= NAMED])
-    shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
+    shown = [row for row in leaders if row and row["seed"] == best.row["seed"]]
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
+    if "cell" in rows:  # without it, no row has pictures
+        chosen = chosen.loc[chosen["cell"].isin([row["cell"] for row in shown])]
     kept = KeptSamples.read(title, chosen, homes)
     stacks = {kept.entries[index].curve: stack for index, stack in kept.stacks.items()}
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
@@ -278,9 +287,10 @@ def trajectory_strips_of(
 
 
 def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
+    entries = entries_by_index(rows.dropna(subset=["slot"]), homes).values()
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)
-        for entry in entries_by_index(rows.dropna(subset=["slot"]), homes).values()
+        for entry in sorted(entries, key=lambda entry: _rank_within_budget(entry.record))
         if entry.run and entry.run.trajectories_path(cell := text(entry.record, "cell")).is_file()
     ]
     slots = [slot for *_, slot in saved]

@@ -45,8 +45,8 @@ _NOTE = (
     "The run's value is the plug-in FID at the paper's number of samples, or at its own where "
     "the paper does not say it, with its 95 % interval. The interval of a difference has the "
     'published draw and its rounding in it. "Reproduced within X": the interval lies within X '
-    f"of 0, and X is at most {CLOSE:.0%} of the number. A paper's reference statistics must be "
-    "the run's (--reference); the tables do not record them."
+    f"of 0, and X is at most {CLOSE:.0%} (or --margin, if larger) of the number. A paper's "
+    "reference statistics must be the run's (--reference); the tables do not record them."
 )
 
 

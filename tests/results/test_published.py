@@ -213,6 +213,7 @@ def test_text_fits_80_columns(tmp_path):
     said = console.export_text()
     assert all(len(line) <= 80 for line in said.splitlines())
     assert "reproduced within 0.0604 (2.2 %)" in said
+    assert "10% (or --margin, if larger)" in " ".join(said.split())
     assert "differs    end: zero, published sigma_min" in said
     assert "Reproduced within X" in " ".join(said.split())
 

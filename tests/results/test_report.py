@@ -9,6 +9,7 @@ from parsed_page import Page
 from plotly.offline import get_plotlyjs
 from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
+from samplerbench.results.report import build
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
 from samplerbench.results.result_table import ResultTable, load
@@ -357,3 +358,22 @@ def test_an_unwritable_place_is_a_clear_error(run, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="cannot write the report to"):
         write_report(run.path, tmp_path / "file" / "report.html")
+
+
+def test_write_report__a_file_that_cannot_be_read_is_not_one_that_cannot_be_written(
+    run, tmp_path, monkeypatch
+):
+    def refuse(paths):
+        raise PermissionError("timing.csv")
+
+    monkeypatch.setattr(build, "times_by_batch_size", refuse)
+    with pytest.raises(PermissionError, match=r"timing\.csv"):
+        write_report(run.path, tmp_path)
+
+
+def test_write_report__a_latex_table_of_an_earlier_report_is_deleted(tmp_path):
+    (tmp_path / "table.tex").write_text("old")
+    run = RunDir.create(tmp_path / "run")
+    run.plan("c", {"suite": "quick", "model": "m", "sampler": "heun", "steps": 4, "budget": 7})
+    write_report(run.path, tmp_path)
+    assert not (tmp_path / "table.tex").exists()
