@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
-from ..table.curves import Place, comparable_parts, rows_by_curve_budget
+from ..table.curves import CurveBudget, comparable_parts, rows_by_curve_budget
 from ..values import number, rows_as_dicts
 from .estimates import default_quantity
 from .pairing import Entry, Homes, row_with_folder
@@ -79,7 +79,7 @@ def best_curve_budgets(
     homes: Homes | None = None,
     *,
     unseen: int = 0,
-) -> dict[str, frozenset[Place]]:
+) -> dict[str, frozenset[CurveBudget]]:
     """Return the (curve, budget) pairs whose row is not shown to be worse than the budget's best.
 
     The keys are the titles of :func:`.comparable_parts`. ``metric`` None stands for each part's
@@ -101,7 +101,7 @@ def best_curve_budgets(
     }
 
 
-def _places_tied_with_best(group: ComparedRows) -> frozenset[Place]:
+def _places_tied_with_best(group: ComparedRows) -> frozenset[CurveBudget]:
     leaders = group.leaders()
     return frozenset(
         (entry.curve, entry.budget)

@@ -113,7 +113,10 @@ def _csv_lines_by_run(paths: Iterable[Path], name: str) -> Iterator[tuple[str, d
     homes = list(paths)
     for run, path in zip(run_names(homes), homes, strict=True):
         if (path / name).is_file():
-            with (path / name).open(newline="", encoding="utf-8", errors="replace") as stream, suppress(csv.Error):
+            with (
+                (path / name).open(newline="", encoding="utf-8", errors="replace") as stream,
+                suppress(csv.Error),
+            ):
                 yield from ((run * (len(homes) > 1), line) for line in csv.DictReader(stream))
 
 

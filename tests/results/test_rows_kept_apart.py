@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from new_runs import new_run
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
@@ -174,7 +175,7 @@ def test_throughput_of__two_runs_make_two_sweeps(tmp_path):
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_samples__each_seed_has_its_own_noise_and_limit(tmp_path, seeds):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     for seed in seeds:
         cell, points = f"c{seed}", np.full((8, 2), seed, np.float32)
         run.plan(cell, {**ROW, "seed": seed})
@@ -254,7 +255,7 @@ def test_write_figures__a_sampler_of_another_model_is_not_of_the_chosen_one(tmp_
 
 def test_model_section__a_model_named_with_its_run_has_that_run_s_facts(tmp_path):
     for note in "ab":
-        run = RunDir.create(tmp_path / note)
+        run = new_run(tmp_path / note)
         references = {"m": {"identity": "x", "note": f"few in {note}"}}
         run.write_run({"models": {"m": note}, "references": references})
         table_of({"rmse": 1.0, "estimator": "reference x"}).to_csv(tmp_path / note / "table.csv")
