@@ -43,7 +43,7 @@ def answer_in_words(findings: Findings) -> tuple[str, ...]:
         words.append(f"{curve} at {budgets} NFE ({verdict})")
     best = f"{findings.quantity.best.capitalize()} {findings.quantity.title}"
     lowest = f"{best}: {'; '.join(words)}." if words else ""
-    return tuple(filter(None, (lowest, DOMINATED if findings.dominated else "")))
+    return tuple(filter(None, (lowest, DOMINATED if findings.is_dominated else "")))
 
 
 DOMINATED = (

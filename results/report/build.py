@@ -19,7 +19,14 @@ from ..comparison.best_rows import best_curve_budgets, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
-from ..printed_values import BELOW, BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
+from ..printed_values import (
+    BELOW_NOTE,
+    is_below_zero,
+    shown_number,
+    value_plus_minus,
+    value_with_bounds,
+)
+from ..quantities import quantities
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
@@ -181,7 +188,6 @@ def render_page(
         for name, record in records
     ]
     samplers = frame["sampler"].dropna()
-    listing = listing_of(frame, findings.lines)
     template = _template_environment().get_template("report.html")
     return template.render(
         title=title_of(frame, records),
@@ -192,8 +198,12 @@ def render_page(
         plots=[problem["plot"] for problem in sections],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-        listing=listing,
-        has_below_zero=any(BELOW in words for line in listing.lines for words, _ in line.cells),
+        listing=listing_of(frame, findings.lines),
+        has_below_zero=any(
+            is_below_zero(quantity.name, number(row, quantity.name))
+            for quantity in quantities()
+            for row in rows
+        ),
         marks=MARKS,
         signs=SIGNS,
         sizes=times_by_batch_size(sources),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..comparison.findings import Findings
 from ..comparison.headline import headline_of_problem
-from ..comparison.pairing import Entry, Homes
+from ..comparison.pairing import Entry, RunPaths
 from ..comparison.pareto import FrontPosition, front_positions
 from ..comparison.verdicts import ComparedRows
 from ..palette import Style
@@ -116,7 +116,7 @@ def model_section(
     styles: Mapping[str, Style],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
-    homes: Homes,
+    homes: RunPaths,
 ) -> dict[str, Any]:
     """Return one problem's section of the report, as items for the template.
 
@@ -146,7 +146,7 @@ def model_section(
     }
 
 
-def _model_and_runs(model: str, homes: Homes) -> tuple[str, list[Path]]:
+def _model_and_runs(model: str, homes: RunPaths) -> tuple[str, list[Path]]:
     """Return a model's name in its runs, and the runs: one, if the table names it with its run."""
     for run, home in homes.items():
         if run and model.endswith(end := f" · {run}"):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.pairing import Entry, Homes, entries_by_index
+from ..comparison.pairing import Entry, RunPaths, entries_by_index
 from ..sentences import NAMED, TYPICAL
 from ..table.curves import label_of_curve
 from ..text import format_number
@@ -70,7 +70,7 @@ class SampleGrid:
 
 
 def grids_of(
-    parts: Iterable[Problem], homes: Homes, *, room: int = 1_000_000
+    parts: Iterable[Problem], homes: RunPaths, *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
     """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples."""
     problems = [KeptSamples.read(*part, homes) for part in parts]
@@ -152,7 +152,7 @@ class KeptSamples:
     order: Sequence[str]
 
     @classmethod
-    def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
+    def read(cls, title: str, rows: pd.DataFrame, homes: RunPaths) -> KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
         entries = entries_by_index(rows.dropna(subset=["slot"]), homes)
         read = {
@@ -217,7 +217,7 @@ class SampleRows(NamedTuple):
 
 
 def sample_rows_of(
-    title: str, rows: pd.DataFrame, homes: Homes, best: BestRow
+    title: str, rows: pd.DataFrame, homes: RunPaths, best: BestRow
 ) -> SampleRows | None:
     """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
@@ -273,7 +273,7 @@ class TrajectoryStrips:
 
 
 def trajectory_strips_of(
-    parts: Iterable[Problem], homes: Homes, *, room: int = 900_000
+    parts: Iterable[Problem], homes: RunPaths, *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
     read = [(title, *_read_trajectories(rows, homes)) for title, rows in parts]
@@ -286,7 +286,7 @@ def trajectory_strips_of(
     return [part and _cut_to_size(part, share) for part in found]
 
 
-def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
+def _read_trajectories(rows: pd.DataFrame, homes: RunPaths) -> tuple[int, dict[str, Arrays]]:
     entries = entries_by_index(rows.dropna(subset=["slot"]), homes).values()
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)

@@ -13,7 +13,7 @@ from statistics import median
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings
-from ..comparison.pairing import Entry, Homes, entries_by_index
+from ..comparison.pairing import Entry, RunPaths, entries_by_index
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..table.curves import label_of_curve
 from ..table.reading import run_names
@@ -55,7 +55,7 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Homes | None = None, findings: Findings | None = None
+    rows: pd.DataFrame, homes: RunPaths | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
     timed = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", "ms_per_sample"])

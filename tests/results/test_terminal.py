@@ -91,7 +91,7 @@ def test_names_are_not_markup():
 
 
 def test_the_legend_is_printed_once_for_models_with_one_legend(run):
-    whole = printed(load(run.path), metric="rmse")
+    whole = "\n".join(printed(load(run.path), metric="rmse"))
     assert len(load(run.path).frame["model"].unique()) > 1
     assert whole.count("rmse by NFE budget") == 1
     assert "\n\n\n" not in whole
