@@ -137,8 +137,8 @@ AROUND: tuple[Column, ...] = (
     _text("estimator", "identity of metric, extractor, preprocessing and reference"),
     _integer(
         "pilot_evaluations",
-        "network evaluations that a sampler's rule was found with, all latents together: one look "
-        "at the model, which its other rows share, and trials",
+        "network evaluations that found a sampler's rule, all latents together: one probe of the "
+        "model, shared with its other rows, and trials",
     ),
     _text(
         "rule",

@@ -18,7 +18,7 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
 
     The ends are ``NAME_low`` and ``NAME_high`` if the row has both, else Student's interval from
     ``NAME_se`` with ``samples`` - 1 degrees of freedom, as for differences.
-    Those of ``ms_per_sample`` are ``ms_low`` and ``ms_high``.
+    The ends for ``ms_per_sample`` are ``ms_low`` and ``ms_high``.
     """
     stem = "ms" if name == "ms_per_sample" else name
     low, high = number(row, f"{stem}_low"), number(row, f"{stem}_high")
@@ -27,8 +27,8 @@ def interval_bounds(row: Record, name: str) -> tuple[float, float] | None:
     value, se = number(row, name), number(row, f"{name}_se")
     if value is None or se is None:
         return None
-    reach = half_width_95(max(number(row, "samples") or math.inf, 2) - 1) * se
-    return value - reach, value + reach
+    half_width = half_width_95(max(number(row, "samples") or math.inf, 2) - 1) * se
+    return value - half_width, value + half_width
 
 
 def printed_value(name: str, value: float | None) -> float | None:

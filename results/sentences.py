@@ -43,7 +43,7 @@ def answer_in_words(findings: Findings) -> tuple[str, ...]:
         words.append(f"{curve} at {budgets} NFE ({verdict})")
     best = f"{findings.quantity.best.capitalize()} {findings.quantity.title}"
     lowest = f"{best}: {'; '.join(words)}." if words else ""
-    return tuple(filter(None, (lowest, DOMINATED if findings.dominated else "")))
+    return tuple(filter(None, (lowest, DOMINATED if findings.is_dominated else "")))
 
 
 DOMINATED = (
@@ -222,7 +222,7 @@ RELATIONS: dict[Verdict, str] = {
 }
 
 
-def markdown_summary(table: ResultTable, page: TableFindings) -> str:
+def markdown_summary(table: ResultTable, findings: TableFindings) -> str:
     """Return a table and its findings as Markdown, with a section for each model and estimator."""
     parts = ["# Sampler benchmark", ""]
     columns: list[tuple[str, Callable[[Record], str]]] = [
@@ -235,9 +235,9 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
     ]
     heads = [head for head, _ in columns]
     for title, rows in comparable_parts(table.frame):
-        findings = page.by_title[title]
+        finding = findings.by_title[title]
         parts += [f"## {escape_markdown(title)}", ""]
-        sentences = answer_in_words(findings) if findings else (NOTHING,)
+        sentences = answer_in_words(finding) if finding else (NOTHING,)
         parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
         finished = rows_as_dicts(rows.loc[rows["status"] == "ok"])
         lines = [[cell_of(row) for _, cell_of in columns] for row in finished]
@@ -250,7 +250,7 @@ def markdown_summary(table: ResultTable, page: TableFindings) -> str:
             "",
             markdown_table(names, [tuple(text(row, name) for name in names) for row in failed]),
         ]
-    flag_columns = " and ".join(f"`{column}`" for column in flags().values())
+    flag_columns = names_in_words([f"`{column}`" for column in dict.fromkeys(flags().values())])
     parts += [f"† unreliable interval; {flag_columns} in table.csv say why. {BELOW_NOTE}.", ""]
     return "\n".join(parts)
 

@@ -35,7 +35,10 @@ value alone has the correct distribution.
 """
 SIZE = 1 << DEPTH
 SNAP = 1e-6
-"""Distance from a node, in leaves of the tree, within which a level counts as that node."""
+"""Distance from a node, in leaves of the tree, within which a level counts as that node.
+
+It is also the relative distance outside the range within which a level counts as in it.
+"""
 _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 

@@ -21,7 +21,10 @@ from .grid import Grid
 from .types import Denoise, Noise, Pair, denoise_both
 
 WARM_UPS = 3
-"""Runs before a capture, in which libraries make their handles and choose their kernels."""
+"""Unchecked runs before a capture, in which libraries make handles and choose kernels.
+
+One checked run follows.
+"""
 
 
 class CudaGraph:

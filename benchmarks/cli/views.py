@@ -222,9 +222,7 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
         for line in curvature_lines((about.get(KEY) or {}).get(str(model))):
             say(line)
         print_rows([_error_cells(row) for row in rows])
-        mine = whole.loc[
-            (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
-        ]
+        mine = whole.loc[(whole["model"] == model) & (whole["estimator"] == estimator)]
         measured = any(row["fid_proxy_converged"] is not None for row in rows)
         say(f"{_dominance_in_words(mine, measured=measured)}\n")
     say("start: error of the initial state, for Gaussian data")

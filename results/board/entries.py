@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -67,12 +68,12 @@ class Board:
         rerun = dict[tuple[str, ...], Submission]()
         for _, found in submissions_in(reruns) if reruns else ():
             if isinstance(found, Submission):
-                rerun[_place(found)] = found
+                rerun[_identity(found)] = found
         for path, found in submissions_in(folder):
             if isinstance(found, str):
                 refused.append((path.name, found))
             else:
-                files.append((path, found, _results_of(found, rerun.get(_place(found)))))
+                files.append((path, found, _results_of(found, rerun.get(_identity(found)))))
         # verified ones first, so that no other takes their names
         for path, found, results in sorted(files, key=lambda file: RESULTS.index(file[2])):
             if reason := self._reason_against(found):
@@ -101,25 +102,26 @@ class Board:
             found["area"] = area
             found["early"] = score(area.evaluations, self.problems, within=EARLY)
         measured = {curve.problem for curve in submission.curves if curve.distance}
-        if not measured.isdisjoint(network.name for network in self.networks):
-            networks = score_submission(submission, self.networks, "distance", production)
-            found |= {"networks": networks} if networks else {}
+        if not measured.isdisjoint(network.name for network in self.networks) and (
+            networks := score_submission(submission, self.networks, "distance", production)
+        ):
+            found["networks"] = networks
         return found
 
-    def track_scores(self, track: Track, column: Column, place: int = USUAL) -> dict[str, Score]:
-        """Return a track's scores ``column`` by stem; PRODUCTIONS[place] samples share a search."""
+    def track_scores(self, track: Track, column: Column, index: int = USUAL) -> dict[str, Score]:
+        """Return a track's scores ``column`` by stem; PRODUCTIONS[index] samples share a search."""
         return {
-            entry.stem: entry.scores[place][column]
+            entry.stem: entry.scores[index][column]
             for entry in self.entries
-            if entry.submission.track == track and column in entry.scores[place]
+            if entry.submission.track == track and column in entry.scores[index]
         }
 
     @cached_property
     def ranks(self) -> list[dict[str, int]]:
         """Rank of each solver in its track, by stem; a mapping for each of :data:`PRODUCTIONS`."""
         found: list[dict[str, int]] = [{} for _ in PRODUCTIONS]
-        for place, track in ((p, t) for p in range(len(found)) for t in get_args(Track)):
-            found[place] |= ranks(self.track_scores(track, "area", place))
+        for index, track in product(range(len(found)), get_args(Track)):
+            found[index] |= ranks(self.track_scores(track, "area", index))
         return found
 
     def virtual_best_score(self, column: Column) -> Score:
@@ -151,7 +153,7 @@ def _sort_key(entry: Entry) -> tuple[int, float, int, str]:
     return track, -area.area if area else math.inf, len(entry.stem), entry.stem
 
 
-def _place(submission: Submission) -> tuple[str, ...]:
+def _identity(submission: Submission) -> tuple[str, ...]:
     solver = submission.solver
     return (submission.digest, submission.part, submission.beacon, solver.name, solver.fingerprint)
 

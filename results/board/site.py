@@ -42,8 +42,6 @@ TRACKS: dict[Track, str] = {
 }
 MOST_FAILURES = 40
 """Number of problems with failures that a solver's page lists."""
-MARKER = "<!-- board -->"
-"""Line before and after the table in board.md."""
 BIBTEX = """@misc{{{board.suite}-{board.part},
   title = {{{{Leaderboard of diffusion samplers {board.suite}, part {board.part}}}}},
   author = {{{{The samplerbench authors}}}},
@@ -244,4 +242,4 @@ def _markdown(rows: Sequence[tuple[Entry, list[list[Cell]]]]) -> str:
         rank, *scores = (column[USUAL][0] for column in cells)
         name = f"`{entry.submission.solver.name}`"
         lines.append((rank, name, entry.submission.track, *scores, _claim(entry, "results")))
-    return "\n".join([MARKER, "", *(f"| {' | '.join(line)} |" for line in lines), "", MARKER, ""])
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), ""])

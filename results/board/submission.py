@@ -119,7 +119,7 @@ class Curve(_Table):
         """
         searches = self.search or (0.0,) * len(self.nfe)
         return [
-            math.inf if n is None else n + (s / production if s else 0.0)
+            math.inf if n is None else n + s / production
             for n, s in zip(self.nfe, searches, strict=True)
         ]
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from ..printed_values import interval_bounds
 from ..quantities import Quantity, find
-from ..table.curves import Place, comparable_parts, rows_by_curve_budget
+from ..table.curves import CurveBudget, comparable_parts, rows_by_curve_budget
 from ..values import number, rows_as_dicts
 from .estimates import default_quantity
-from .pairing import Entry, Homes, row_with_folder
+from .pairing import Entry, RunPaths, row_with_folder
 from .verdicts import COINCIDE, ComparedRows, correct_together
 
 MOST = 2000
@@ -31,12 +31,12 @@ def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) ->
     if len(frame) <= most:
         return frame
     parts = comparable_parts(frame)
-    places = [
-        place
+    indices = [
+        index
         for _, rows in parts
-        for place in _visible_row_indices(rows, baseline, most // len(parts))
+        for index in _visible_row_indices(rows, baseline, most // len(parts))
     ]
-    return frame.loc[sorted(places)].reset_index(drop=True)
+    return frame.loc[sorted(indices)].reset_index(drop=True)
 
 
 def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
@@ -50,7 +50,7 @@ def _visible_row_indices(rows: pd.DataFrame, baseline: str, most: int) -> list[i
     first = [curve for curve in curves if curve in own][:1]
     indices: list[int] = []
     for curve in dict.fromkeys([*first, *curves]):
-        indices += [int(place) for place in ok.index[ok["curve"] == curve]]
+        indices += [int(index) for index in ok.index[ok["curve"] == curve]]
         if len(indices) >= most - len(failed):
             break
     return [*indices, *failed]
@@ -76,10 +76,10 @@ def _curves_by_rank(finished: pd.DataFrame, quantity: Quantity, by: list[str]) -
 def best_curve_budgets(
     frame: pd.DataFrame,
     metric: str | None = None,
-    homes: Homes | None = None,
+    homes: RunPaths | None = None,
     *,
     unseen: int = 0,
-) -> dict[str, frozenset[Place]]:
+) -> dict[str, frozenset[CurveBudget]]:
     """Return the (curve, budget) pairs whose row is not shown to be worse than the budget's best.
 
     The keys are the titles of :func:`.comparable_parts`. ``metric`` None stands for each part's
@@ -97,11 +97,12 @@ def best_curve_budgets(
         groups[title] = ComparedRows(entries, find(column))
     corrected = correct_together(groups.values(), unseen)
     return {
-        title: _places_tied_with_best(group) for title, group in zip(groups, corrected, strict=True)
+        title: _curve_budgets_tied_with_best(group)
+        for title, group in zip(groups, corrected, strict=True)
     }
 
 
-def _places_tied_with_best(group: ComparedRows) -> frozenset[Place]:
+def _curve_budgets_tied_with_best(group: ComparedRows) -> frozenset[CurveBudget]:
     leaders = group.leaders()
     return frozenset(
         (entry.curve, entry.budget)

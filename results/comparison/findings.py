@@ -18,7 +18,7 @@ from ..table.curves import comparable_parts, label_of_curve
 from ..values import Record, text
 from .compare import pairs_with_default_quantity
 from .estimates import default_quantity, is_dominated
-from .pairing import Entry, Homes, Pair, entries_by_index, match_with_sampler
+from .pairing import Entry, Pair, RunPaths, entries_by_index, match_with_sampler
 from .significance import Verdict
 from .verdicts import COINCIDE, ComparedRows, Line, correct_together, judge_lines
 
@@ -42,7 +42,7 @@ class BestRow:
         all_better: True if the row and each rival are shown to be better than one baseline row.
         others: number of other curves at the budget.
         refusal: reason why the row cannot be compared with any other at the budget; "" if it can.
-        flagged: True if the interval of the row or the baseline is flagged.
+        is_flagged: True if the interval of the row or the baseline is flagged.
     """
 
     budget: int
@@ -55,7 +55,7 @@ class BestRow:
     all_better: bool
     others: int
     refusal: str
-    flagged: bool
+    is_flagged: bool
 
     @property
     def curve(self) -> str:
@@ -100,14 +100,14 @@ class Plateau:
 class Findings:
     """Findings of one problem (a model and estimator), with the best row of each budget.
 
-    ``dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
+    ``is_dominated`` is True if the model's error dominates distances to data, so ``fd_conv`` is used.
     ``baseline`` is the sampler or curve that rows are compared with.
     """
 
     group: ComparedRows
     best: tuple[BestRow, ...]
     plateau: Plateau | None
-    dominated: bool
+    is_dominated: bool
     baseline: str
 
     @property
@@ -129,7 +129,7 @@ class TableFindings:
 
 def findings_of(
     frame: pd.DataFrame,
-    homes: Homes | None = None,
+    homes: RunPaths | None = None,
     baseline: str = BASELINE,
     *,
     unseen: int = 0,
@@ -221,7 +221,7 @@ def _best_row(
         all_better=all(verdict == "better" for verdict in level),
         others=len({entry.curve for entry in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
-        flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
+        is_flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
 
 

@@ -76,8 +76,8 @@ def gate(
     Args:
         baseline: run directory or table file.
         candidate: run directory or table file.
-        quality_margin: share of the baseline's value by which a metric may get worse, >= 0
-            (:func:`.verdicts.judge`).
+        quality_margin: share of the baseline's value by which a metric may get worse, and by which
+            evaluations may rise, >= 0 (:func:`.verdicts.judge`).
         time_margin: share by which the median time may rise, >= 0; None skips times.
         metrics: columns to check; ("all",) for all that both runs have.
 

@@ -72,11 +72,11 @@ class Entry:
         return self._cache[quantity.name]
 
 
-Homes = Mapping[str, Path]
+RunPaths = Mapping[str, Path]
 """Path of each run by its name in the column ``run``, or of the only run as ""."""
 
 
-def row_with_folder(row: Record, homes: Homes | None) -> Entry:
+def row_with_folder(row: Record, homes: RunPaths | None) -> Entry:
     """Return the entry of a row, with its run directory if ``homes`` has the path of the run."""
     home = (homes or {}).get(text(row, "run"))
     if home is None or row.get("cell") is None or not (home / "parts").is_dir():
@@ -84,7 +84,7 @@ def row_with_folder(row: Record, homes: Homes | None) -> Entry:
     return Entry(row, RunReader(home))
 
 
-def entries_by_index(rows: pd.DataFrame, homes: Homes | None) -> dict[int, Entry]:
+def entries_by_index(rows: pd.DataFrame, homes: RunPaths | None) -> dict[int, Entry]:
     """Return the entries of rows (:func:`row_with_folder`) by the index of the row."""
     return {index: row_with_folder(row, homes) for index, row in rows_by_index(rows).items()}
 
@@ -143,7 +143,7 @@ CONDITION_COLUMNS = ("seed", "device", "execution")
 """Columns of a run's conditions. Rows of a cell that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
-"""Columns in which a row and its baseline row must agree, as in the :func:`.start_level`."""
+"""Columns in which a row and its baseline row agree. They agree in :func:`.start_level` too."""
 
 
 class Pair(NamedTuple):

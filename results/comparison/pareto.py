@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -31,7 +31,7 @@ from .verdicts import ComparedRows, correct_together
 FrontMembership = Literal["on", "off", "uncertain"]
 
 COUNTS = ("nfe", "steps")
-"""Costs without an error. That of other costs than these and ``ms_per_sample`` is unknown."""
+"""Costs without an error. Other costs than these and ``ms_per_sample`` have an unknown error."""
 
 _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 """Standard error of the median of n normal values, times sqrt(n), per interquartile range."""
@@ -104,11 +104,8 @@ def front_positions(group: ComparedRows, cost: str) -> dict[Entry, FrontPosition
     }
 
 
-Key = TypeVar("Key")
-
-
-def _undominated_points(points: Mapping[Key, Point]) -> list[Key]:
-    front: dict[Key, Point] = {}
+def _undominated_points(points: Mapping[Entry, Point]) -> list[Entry]:
+    front: dict[Entry, Point] = {}
     last: Point | None = None
     for key, point in sorted(points.items(), key=lambda item: (item[1].cost, item[1].value)):
         if last is None or point.value < last.value or point[:2] == last[:2]:

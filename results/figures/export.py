@@ -131,8 +131,10 @@ def _figures_of_kind(
         name = f"{slug_of(title)}-{kind}"
         if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
-        elif kind == "ranking" and (right := _distance_column_for_ranking(part)):
-            yield name, ranking(part, right=right, width=width)
+        elif kind == "ranking" and rows_at_budget(
+            part, None, "fid_proxy", "typical_error", fewest=2
+        ):
+            yield name, ranking(part, width=width)
         elif kind in DRAWN:
             for metric, cost in product(metrics, COSTS):
                 if series_of(rows, metric, cost):
@@ -180,14 +182,3 @@ def draw(
     if kind not in DRAWN:
         raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")
     return DRAWN[kind](table, metric, cost, width=width)
-
-
-def _distance_column_for_ranking(part: TypedTable) -> str:
-    """Return the first distance that :func:`.ranking.ranking` can draw with ``fid_proxy``; else "".
-
-    A model needs two samplers with both at its budget nearest to 10 evaluations.
-    """
-    for name in ("typical_error", "rmse"):
-        if rows_at_budget(part, None, "fid_proxy", name, fewest=2):
-            return name
-    return ""

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
-from ..table.curves import comparable_parts
+from ..table.curves import comparable_parts, rows_by_curve_budget
 from ..table.reading import read_table
 from ..values import Record, number, rows_as_dicts, text
 from .ranking import LETTER
@@ -45,8 +45,10 @@ def samples(
 
 def _found_pictures(run: RunDir, rows: pd.DataFrame) -> KeptRows:
     samples_by_place = {}
+    ranked = {text(row, "cell") for row in rows_by_curve_budget(rows).values()}
     for row in rows_as_dicts(rows.dropna(subset=["slot"])):
-        arrays = run.read_pictures(text(row, "cell")) or {}
+        cell = text(row, "cell")
+        arrays = (cell in ranked and run.read_pictures(cell)) or {}
         if "images" in arrays or "points" in arrays:
             samples_by_place[text(row, "curve"), int(number(row, "slot") or 0)] = row, arrays
     return samples_by_place

@@ -59,13 +59,13 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row as a point (cost, value) of a curve. With ``limit``, y is an upper limit of a value <= 0."""
+    """Row as a point (cost, value) of a curve. With ``is_limit``, y is an upper limit of a value <= 0."""
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
-    limit: bool = False
+    is_limit: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Series:
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     """Return the curves of one problem, sorted by the value of their last point, lowest first."""
     points: dict[str, list[Point]] = defaultdict(list)
-    looks: dict[str, Style] = {}
+    styles: dict[str, Style] = {}
     for row, point in points_of(rows.loc[rows["status"] == "ok"], metric, cost):
         points[text(row, "curve")].append(point)
-        looks[text(row, "curve")] = style_of(row)
+        styles[text(row, "curve")] = style_of(row)
     curves = [
-        Series(curve_label(curve), looks[curve], tuple(sorted(some)))
+        Series(curve_label(curve), styles[curve], tuple(sorted(some)))
         for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
@@ -106,7 +106,8 @@ def points_of(rows: pd.DataFrame, metric: str, cost: str) -> list[tuple[Record, 
     if least is None:
         return []
     return [
-        (row, point or Point(number(row, cost) or 0.0, least, limit=True)) for row, point in found
+        (row, point or Point(number(row, cost) or 0.0, least, is_limit=True))
+        for row, point in found
     ]
 
 
@@ -117,8 +118,8 @@ def style_of(row: Record) -> Style:
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
     """Return a row as a point; None without cost or metric, or off a logarithmic axis."""
-    x, (y, low, high, limit) = number(row, cost), error_bar_on_log_axis(row, metric)
-    return None if x is None or y is None or x <= 0 else Point(x, y, low, high, limit)
+    x, (y, low, high, is_limit) = number(row, cost), error_bar_on_log_axis(row, metric)
+    return None if x is None or y is None or x <= 0 else Point(x, y, low, high, is_limit)
 
 
 def curve_label(words: str) -> str:

@@ -191,9 +191,9 @@ def _draw_curve(axes: Axes, series: Series, *, pale: bool) -> None:
             bar = [max(bottom, low), top]
             axes.plot([x, x], bar, color=colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
     down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
-    for limit in (False, True):
-        some = [point for point in series.points if point.limit == limit]
-        keywords = marker_keywords(series.style) | (down if limit else {})
+    for is_limit in (False, True):
+        some = [point for point in series.points if point.is_limit == is_limit]
+        keywords = marker_keywords(series.style) | (down if is_limit else {})
         xs, ys = [point.x for point in some], [point.y for point in some]
         axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **keywords)
 
@@ -238,18 +238,18 @@ def _draw_front(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list
         style = style_of(row)
         bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if style.own else {"ms": 3, "alpha": PALE}
         bold |= {"mew": 0, "color": style.colour, "zorder": 2 + zorder_increase(style)}
-        bold |= {"marker": "v", "mfc": "white", "mew": 0.7} if point.limit else {"marker": "."}
+        bold |= {"marker": "v", "mfc": "white", "mew": 0.7} if point.is_limit else {"marker": "."}
         axes.plot([point.x], [point.y], linestyle="", **bold)
         if style.own:  # always named, at its last point
             last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))
-    stairs = [(point.x, point.y) for _, point in leads if not point.limit]
+    stairs = [(point.x, point.y) for _, point in leads if not point.is_limit]
     axes.step(*np.array(stairs).reshape(-1, 2).T, where="post", color=SOFT, lw=0.8, zorder=2.5)
     for row, point in leads:
         style = style_of(row)
         face = style.colour if row["front"] == "on" else "white"
         dot: dict[str, Any] = {**marker_keywords(style), "markersize": 7 if style.own else 5}
         dot |= {"markerfacecolor": face, "markeredgecolor": style.colour, "markeredgewidth": 0.9}
-        dot |= {"marker": "v"} if point.limit else {}
+        dot |= {"marker": "v"} if point.is_limit else {}
         axes.plot([point.x], [point.y], linestyle="", zorder=3 + zorder_increase(style), **dot)
         if not style.own:
             last[text(row, "curve")] = Series(curve_label(text(row, "curve")), style, (point,))

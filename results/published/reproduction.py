@@ -100,13 +100,14 @@ def _quantisation_of(row: Record) -> str:
     estimator = text(row, "estimator")
     # the first conversion decides: a later one finds samples that are quantised
     match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
-    return "" if match is None else {"round": "round", "truncat": "truncate"}[match[1]]
+    return "" if match is None else "round" if match[1] == "round" else "truncate"
 
 
 CLOSE = 0.1
 """Largest |difference| in the interval of a "reproduced" FID, as a share of the published FID.
 
-If a wider interval contains 0, the outcome is "undecided".
+A larger margin of :func:`reproductions` replaces it. If a wider interval contains 0, the outcome is
+"undecided".
 """
 
 METHOD = ("method", "options", "grid")
@@ -145,7 +146,7 @@ class Reproduction:
     difference_high: float | None = None
 
     @property
-    def reach(self) -> float | None:
+    def largest_difference(self) -> float | None:
         """Largest absolute difference within the interval; None without an interval."""
         if self.difference_low is None or self.difference_high is None:
             return None
@@ -154,12 +155,14 @@ class Reproduction:
     @property
     def verdict(self) -> str:
         """Outcome in words, with the difference and its interval."""
-        if self.paper is None or self.difference is None or self.reach is None:
+        if self.paper is None or self.difference is None or self.largest_difference is None:
             return self.outcome + (f": {self.reason}" if self.reason else "")
         if self.outcome in ("reproduced", "undecided"):
-            share = f"{format_number(100 * self.reach / self.paper.value, 2)} %"
+            share = f"{format_number(100 * self.largest_difference / self.paper.value, 2)} %"
             colon = ":" if self.outcome == "undecided" else ""
-            words = f"{self.outcome}{colon} within {format_number(self.reach)} ({share})"
+            words = (
+                f"{self.outcome}{colon} within {format_number(self.largest_difference)} ({share})"
+            )
         else:
             ends = (
                 f"[{_signed_number(self.difference_low)}, {_signed_number(self.difference_high)}]"
@@ -189,12 +192,13 @@ class Reproduction:
         }
         own = (
             *("outcome", "verdict", "reason", "fid", "low", "high"),
-            *("difference", "difference_low", "difference_high", "reach"),
+            *("difference", "difference_low", "difference_high"),
         )
         return {
             "name": text(self.row, "curve") or text(self.row, "sampler"),
             "published_model": self.model,
             **{name: getattr(self, name) for name in own},
+            "reach": self.largest_difference,
             "run": row,
             "published": None if self.paper is None else self.paper.flat,
             "differences": [asdict(item) for item in self.differences],
@@ -252,7 +256,7 @@ def _published_names_by_model(
         given = published.get(_bare_spec(name))
         if known := check_model_name(given) if given else published_model_of(name):
             names[name] = known
-    return names or {models[0]: check_model_name(models[0])}
+    return names or {models[0]: check_model_name(models[0])}  # raises: no model is published
 
 
 def _bare_spec(spec: str) -> str:
@@ -315,12 +319,12 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
     >>> [outcome_of(*ends, 2.0, 0.01) for ends in ((-0.1, 0.1), (-0.5, 0.1), (0.1, 0.2))]
     ['reproduced', 'undecided', 'not reproduced']
     """
-    reach = max(abs(low), abs(high))
-    if reach <= margin * published:
+    largest = max(abs(low), abs(high))
+    if largest <= margin * published:
         return "reproduced"
     if not low <= 0 <= high:
         return "not reproduced"
-    return "reproduced" if reach <= CLOSE * published else "undecided"
+    return "reproduced" if largest <= CLOSE * published else "undecided"
 
 
 def _fid_at_published_size(

@@ -91,14 +91,14 @@ def read_published_rows() -> tuple[Published, ...]:
         return tuple(Published(**row) for row in csv.DictReader(file))
 
 
-def model_names() -> list[str]:
-    """Return the names of the models in the published table, sorted."""
-    return sorted({row.model for row in read_published_rows()}, key=str.casefold)
+def model_names() -> dict[str, str]:
+    """Return the names of the models in the published table, sorted, by their casefolded form."""
+    return dict(sorted((row.model.casefold(), row.model) for row in read_published_rows()))
 
 
 def check_model_name(name: str) -> str:
     """Return a model's name in the table's spelling; raise a ValueError if the table lacks it."""
-    names = {model.casefold(): model for model in model_names()}
+    names = model_names()
     if name.casefold() not in names:
         raise ValueError(
             f"nothing is published here of a model {name!r}; give --published-model "
@@ -113,7 +113,7 @@ def published_model_of(spec: str) -> str | None:
     >>> published_model_of("edm:/data/edm-ffhq-64x64-uncond-vp.pkl"), published_model_of("gmm-2d")
     ('edm-ffhq-64x64-uncond-vp', None)
     """
-    names = {model.casefold(): model for model in model_names()}
+    names = model_names()
     # the file before its folders
     parts = [spec, *reversed(re.split(r"[/\\:?]", spec))]
     stems = (stem for part in parts for stem in (part, re.sub(r"\.[A-Za-z]+$", "", part)))

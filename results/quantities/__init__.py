@@ -31,7 +31,6 @@ __all__ = [
     "flags",
     "installed",
     "judged",
-    "panels",
     "quantities",
     "register",
 ]
@@ -161,7 +160,7 @@ def _warn_of_broken_metrics() -> None:
 
 _Timed = partial(Quantity, meaning="", flag="timing_flag")
 _Higher = partial(Quantity, meaning="", lower=False)
-BESIDE = {
+UNOWNED = {
     quantity.name: quantity
     for quantity in (
         *(_Timed(name=name) for name in ("ms_per_sample", "overhead")),
@@ -180,7 +179,7 @@ def find(name: str) -> Quantity:
     match = next((quantity for quantity in quantities() if quantity.name == name), None)
     if match is None and name not in column_names():
         _warn_of_unknown_direction(name)
-    return match or BESIDE.get(name) or Quantity(name=name, meaning="", error="se")
+    return match or UNOWNED.get(name) or Quantity(name=name, meaning="", error="se")
 
 
 @cache
@@ -193,11 +192,6 @@ def _warn_of_unknown_direction(name: str) -> None:
 def judged() -> tuple[Quantity, ...]:
     """Return the quantities that verdicts can be about, in the order of the table."""
     return tuple(quantity for quantity in quantities() if quantity.influence)
-
-
-def panels() -> tuple[Quantity, ...]:
-    """Return the quantities with a panel in the report, which are those with a ``note``."""
-    return tuple(quantity for quantity in quantities() if quantity.note)
 
 
 def flags() -> dict[str, str]:

@@ -19,7 +19,14 @@ from ..comparison.best_rows import best_curve_budgets, select_visible_rows
 from ..comparison.compare import compare, comparison_notes
 from ..comparison.findings import BASELINE, TableFindings, findings_of
 from ..comparison.significance import SIGNS
-from ..printed_values import BELOW_NOTE, shown_number, value_plus_minus, value_with_bounds
+from ..printed_values import (
+    BELOW_NOTE,
+    is_below_zero,
+    shown_number,
+    value_plus_minus,
+    value_with_bounds,
+)
+from ..quantities import quantities
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
 from ..run_directory.layout import FULL
@@ -121,9 +128,9 @@ def write_report(
     part = ResultTable(select_visible_rows(table.frame, baseline))
     unseen, homes = len(table) - len(part), _path_by_run_name(sources)
     findings = findings_of(part.frame, homes, baseline, unseen=unseen)
+    csv = table.csv()
+    html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
     try:
-        csv = table.csv()
-        html = render_page(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), markdown_summary(part, findings))
@@ -132,6 +139,8 @@ def write_report(
                 bold = best_curve_budgets(part.frame, metric, homes, unseen=unseen)
                 write_text(page.with_name("table.tex"), latex_tables(part.frame, metric, bold=bold))
                 break
+        else:
+            page.with_name("table.tex").unlink(missing_ok=True)  # of an earlier report
         # is_current later compares this digest with the digest of the files then
         if is_own:
             html += provenance.digest_comment(html, first, baseline)
@@ -148,13 +157,13 @@ def render_page(
     table: ResultTable,
     sources: Sequence[Path],
     csv: str,
-    page: TableFindings,
+    findings: TableFindings,
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
     """Return the report's page as HTML.
 
-    It shows the rows of ``table``, their text ``csv`` and their findings ``page``. ``unseen`` is the
+    It shows the rows of ``table``, their text ``csv`` and their ``findings``. ``unseen`` is the
     number of further rows, which are not shown.
     """
     frame, homes = table.frame, _path_by_run_name(sources)
@@ -166,7 +175,7 @@ def render_page(
     parts = comparable_parts(frame)
     grids, strips = grids_of(parts, homes), trajectory_strips_of(parts, homes)
     sections = [
-        model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
+        model_section(title, rows, findings.by_title[title], styles, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
     records = [(name, read_run_record(path)) for name, path in _names_and_paths(sources)]
@@ -189,7 +198,12 @@ def render_page(
         plots=[problem["plot"] for problem in sections],
         family_css=Markup(family_css()),  # needs no escaping: constants of this package
         comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-        listing=listing_of(frame, page.lines),
+        listing=listing_of(frame, findings.lines),
+        has_below_zero=any(
+            is_below_zero(quantity.name, number(row, quantity.name))
+            for quantity in quantities()
+            for row in rows
+        ),
         marks=MARKS,
         signs=SIGNS,
         sizes=times_by_batch_size(sources),
@@ -204,9 +218,11 @@ def render_page(
 
 def _check_baseline(name: str, table: ResultTable) -> None:
     """Raise a ValueError if no row is of the baseline ``name``, unless it is the default one."""
+    if name == BASELINE:
+        return
     frame = add_curves_and_slots(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
-    if name != BASELINE and name not in names:
+    if name not in names:
         samplers = sorted(table.frame["sampler"].dropna().unique())
         raise ValueError(f"no row is of the baseline {name!r}; {name_hint(name, samplers)}")
 

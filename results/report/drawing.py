@@ -83,8 +83,8 @@ def draw_points(
     with np.errstate(invalid="ignore"):
         places = (points.astype(np.float64) - low) / (high - low) * size
         places = places[((places >= 0) & (places < size)).all(1)]
-    opacity, reach = 0.55, math.ceil(radius)
-    steps = np.arange(-reach, reach + 1)
+    opacity, extent = 0.55, math.ceil(radius)
+    steps = np.arange(-extent, extent + 1)
     pixels = np.floor(places)[:, None, :] + np.stack(np.meshgrid(steps, steps), -1).reshape(
         1, -1, 2
     )

@@ -72,14 +72,15 @@ class Listing(NamedTuple):
 
 def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = None) -> Listing:
     """Return the table of all rows of a frame; ``verdicts`` are by row index."""
-    kinds = {column.name: column for column in columns()}
+    columns_by_name = {column.name: column for column in columns()}
     indexed = rows_by_index(frame)
     rows = list(indexed.values())
     same = {name: value for name in frame.columns if (value := _shared_value(rows, name))}
     heads = []
     for name in table_columns():
         if name not in same and any(row.get(name) is not None for row in rows):
-            meaning = kinds[name].meaning_and_unit if name in kinds else "the run"
+            column = columns_by_name.get(name)
+            meaning = column.meaning_and_unit if column else "the run"
             heads.append(ColumnHead(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [_listed_row(row, heads, by_index.get(index)) for index, row in indexed.items()]

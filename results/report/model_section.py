@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..comparison.findings import Findings
 from ..comparison.headline import headline_of_problem
-from ..comparison.pairing import Entry, Homes
+from ..comparison.pairing import Entry, RunPaths
 from ..comparison.pareto import FrontPosition, front_positions
 from ..comparison.verdicts import ComparedRows
 from ..palette import Style
@@ -71,12 +71,12 @@ def _front_by_cost(
     group: ComparedRows, unit: str, cost: str, places: dict[Entry, FrontPosition]
 ) -> Front:
     on = [(entry, place.point) for entry, place in places.items() if place.on_front]
-    cheapest: dict[float, Entry] = {}
-    for entry, point in sorted(on, key=lambda item: item[1][1::-1]):
-        cheapest.setdefault(point.cost, entry)
+    best_by_cost: dict[float, Entry] = {}
+    for entry, point in sorted(on, key=lambda item: (item[1].cost, item[1].value)):
+        best_by_cost.setdefault(point.cost, entry)
     # of rows whose costs cannot be told apart, only the most expensive
     distinct: list[Entry] = []
-    for entry in reversed(cheapest.values()):
+    for entry in reversed(best_by_cost.values()):
         if not distinct or places[entry].point.is_surely_cheaper(places[distinct[0]].point):
             distinct.insert(0, entry)
     costs = [format_number(places[entry].point.cost) for entry in distinct]
@@ -95,7 +95,7 @@ def _front_by_cost(
         curve = entry.curve if alike == 1 else f"any of {alike} that coincide"
         choices.append(FrontRow(words, entry.record, curve, verdict))
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
-    return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
+    return Front(unit, tuple(choices), uncertain, len(best_by_cost) - len(distinct))
 
 
 def _count_coinciding(group: ComparedRows, entry: Entry, cost: str) -> int:
@@ -116,7 +116,7 @@ def model_section(
     styles: Mapping[str, Style],
     grid: SampleGrid | None,
     trajectories: TrajectoryStrips | None,
-    homes: Homes,
+    homes: RunPaths,
 ) -> dict[str, Any]:
     """Return one problem's section of the report, as items for the template.
 
@@ -146,7 +146,7 @@ def model_section(
     }
 
 
-def _model_and_runs(model: str, homes: Homes) -> tuple[str, list[Path]]:
+def _model_and_runs(model: str, homes: RunPaths) -> tuple[str, list[Path]]:
     """Return a model's name in its runs, and the runs: one, if the table names it with its run."""
     for run, home in homes.items():
         if run and model.endswith(end := f" · {run}"):

@@ -12,11 +12,11 @@ import pandas as pd
 
 from ..comparison.best_rows import ranked_curves
 from ..comparison.findings import BestRow
-from ..comparison.pairing import Entry, Homes, entries_by_index
+from ..comparison.pairing import Entry, RunPaths, entries_by_index
 from ..sentences import NAMED, TYPICAL
 from ..table.curves import label_of_curve
 from ..text import format_number
-from ..values import text
+from ..values import Record, number, text
 from .drawing import (
     Box,
     common_box,
@@ -70,7 +70,7 @@ class SampleGrid:
 
 
 def grids_of(
-    parts: Iterable[Problem], homes: Homes, *, room: int = 1_000_000
+    parts: Iterable[Problem], homes: RunPaths, *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
     """Draw the sample grid of each problem, in about ``room`` bytes; None without kept samples."""
     problems = [KeptSamples.read(*part, homes) for part in parts]
@@ -95,7 +95,9 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
         for index, stack in stacks.items()
     }
     budgets = tuple(sorted({entry.budget or 0 for entry in entries.values()}))
-    at = {(entry.curve, entry.budget): index for index, entry in entries.items()}
+    # of rows with one curve and budget, the one that rankings take
+    ranked = sorted(entries.items(), key=lambda item: _rank_within_budget(item[1].record))
+    at = {(entry.curve, entry.budget): index for index, entry in ranked}
     pictured = {entries[index].curve for index in stacks}
     lines = tuple(
         (curve, tuple(_tile_of_row(kept, at.get((curve, slot)), pictures) for slot in budgets))
@@ -110,6 +112,11 @@ def _sample_grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     )
     seeds = len({text(entries[index].record, "seed") for index in stacks})
     return SampleGrid(budgets, jump, lines, kept.are_points, shown, limits, seeds)
+
+
+def _rank_within_budget(row: Record) -> tuple[bool, float]:
+    """Return a sort key, largest for the row of :func:`..table.curves.rows_by_curve_budget`."""
+    return row["status"] == "ok", number(row, "nfe") or 0.0
 
 
 def _tile_of_row(
@@ -145,7 +152,7 @@ class KeptSamples:
     order: Sequence[str]
 
     @classmethod
-    def read(cls, title: str, rows: pd.DataFrame, homes: Homes) -> KeptSamples:
+    def read(cls, title: str, rows: pd.DataFrame, homes: RunPaths) -> KeptSamples:
         """Read the kept samples of rows with a budget from their run directories."""
         entries = entries_by_index(rows.dropna(subset=["slot"]), homes)
         read = {
@@ -210,14 +217,16 @@ class SampleRows(NamedTuple):
 
 
 def sample_rows_of(
-    title: str, rows: pd.DataFrame, homes: Homes, best: BestRow
+    title: str, rows: pd.DataFrame, homes: RunPaths, best: BestRow
 ) -> SampleRows | None:
     """Draw samples of baseline, best row, a tied row, and converged samples; None without any."""
     level = [row for row in best.ties if text(row, "curve") != text(best.baseline or {}, "curve")]
     leaders = (best.baseline, best.row, *level[: len(best.rivals) <= NAMED])
-    shown = (row for row in leaders if row and row["seed"] == best.row["seed"])
+    shown = [row for row in leaders if row and row["seed"] == best.row["seed"]]
     curves = list(dict.fromkeys(text(row, "curve") for row in shown))
     chosen = rows.loc[(rows["slot"] == best.budget) & rows["curve"].isin(curves)]
+    if "cell" in rows:  # without it, no row has pictures
+        chosen = chosen.loc[chosen["cell"].isin([row["cell"] for row in shown])]
     kept = KeptSamples.read(title, chosen, homes)
     stacks = {kept.entries[index].curve: stack for index, stack in kept.stacks.items()}
     stacks = {label_of_curve(curve): stacks[curve] for curve in curves if curve in stacks}
@@ -264,7 +273,7 @@ class TrajectoryStrips:
 
 
 def trajectory_strips_of(
-    parts: Iterable[Problem], homes: Homes, *, room: int = 900_000
+    parts: Iterable[Problem], homes: RunPaths, *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
     """Return each problem's trajectory strips, as many as fit ``room`` bytes; None without any."""
     read = [(title, *_read_trajectories(rows, homes)) for title, rows in parts]
@@ -277,10 +286,11 @@ def trajectory_strips_of(
     return [part and _cut_to_size(part, share) for part in found]
 
 
-def _read_trajectories(rows: pd.DataFrame, homes: Homes) -> tuple[int, dict[str, Arrays]]:
+def _read_trajectories(rows: pd.DataFrame, homes: RunPaths) -> tuple[int, dict[str, Arrays]]:
+    entries = entries_by_index(rows.dropna(subset=["slot"]), homes).values()
     saved = [
         (entry.run, cell, entry.curve, entry.budget or 0)
-        for entry in entries_by_index(rows.dropna(subset=["slot"]), homes).values()
+        for entry in sorted(entries, key=lambda entry: _rank_within_budget(entry.record))
         if entry.run and entry.run.trajectories_path(cell := text(entry.record, "cell")).is_file()
     ]
     slots = [slot for *_, slot in saved]

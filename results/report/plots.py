@@ -17,7 +17,7 @@ import pandas as pd
 from ..comparison.findings import BestRow
 from ..palette import FAMILIES, Style, style
 from ..printed_values import error_bar_on_log_axis, interval_flag, value_with_bounds
-from ..quantities import Quantity, panels
+from ..quantities import Quantity, quantities
 from ..table.curves import label_of_curve
 from ..text import cut_middle
 from ..values import Record, number, rows_by_index, text
@@ -63,7 +63,7 @@ def plot_data_of(
     def has(name: str, *, above: float = -math.inf) -> bool:
         return any((value := number(row, name)) is not None and value > above for row in finished)
 
-    measures = [quantity for quantity in panels() if has(quantity.name, above=0)]
+    measures = [q for q in quantities() if q.note and has(q.name, above=0)]
     work = [name for name in WORK if has(name)]
     if not measures or not work:
         return None

@@ -88,8 +88,6 @@ def _add_file_to_digest(digest: hashlib._Hash, name: str, path: Path) -> None:
     digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
 
 
-PARTS = ("where", "key", "url")
-
 SHOWN_ELSEWHERE = ("citations", KEY)
 """Items of ``run.json`` that other parts of the report show."""
 
@@ -101,12 +99,10 @@ class Section(NamedTuple):
     entries: list[tuple[str, str]]
 
 
-def command_of(run: Mapping[str, object]) -> str:
+def command_of(run: Mapping[str, Any]) -> str:
     """Return the command line in ``run.json`` as text; "" if it has none."""
-    provenance = run.get("provenance")
-    command = provenance.get("command") if isinstance(provenance, Mapping) else None
-    command = command or run.get("command") or ""
-    return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
+    command = (run.get("provenance") or {}).get("command") or ""
+    return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
@@ -153,7 +149,8 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
         table |= run.get("citations") or {}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
-    sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]
+    fields = ("where", "key", "url")
+    sources = [(name, *(str(table[name].get(field) or "") for field in fields)) for name in cited]
     entries = {str(table[name].get("key")): str(table[name].get("bibtex") or "") for name in cited}
     bibtex = "\n\n".join(entries[key] for key in sorted(entries) if entries[key])
     unknown = [name for name in names if name not in table]

@@ -13,17 +13,11 @@ from statistics import median
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings
-from ..comparison.pairing import Entry, Homes, entries_by_index
+from ..comparison.pairing import Entry, RunPaths, entries_by_index
 from ..comparison.times import SpeedVerdict, speed_verdict
 from ..table.curves import label_of_curve
 from ..table.reading import run_names
 from ..values import Record, number, text
-
-OPTIONAL = (
-    *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
-    *("kernels_per_step", "peak_memory_mb", "joules_per_sample", "timing_discarded", "timing_flag"),
-)
-"""Columns that are shown only if a row has a value that is neither 0 nor empty."""
 
 REACH = 0.25
 """Largest relative distance of a raw time to the median in the drawing; others are at the edge."""
@@ -48,7 +42,10 @@ class TimedRow:
 
 @dataclass(frozen=True)
 class Timing:
-    """Timed rows of one problem at one budget, the fastest first, and the columns to show."""
+    """Timed rows of one problem at one budget, the fastest first.
+
+    ``columns`` are the names of the columns in which a row has a value that is neither 0 nor empty.
+    """
 
     budget: int
     device: str
@@ -58,7 +55,7 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame, homes: Homes | None = None, findings: Findings | None = None
+    rows: pd.DataFrame, homes: RunPaths | None = None, findings: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the budget with the most timed rows; None without times."""
     timed = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", "ms_per_sample"])
@@ -79,9 +76,7 @@ def timing_of(
             worse = _is_worse(findings, place, base)
         lines.append(_timed_row(entry, longest, speed, worse))
     records = [entry.record for entry in entries.values()]
-    columns = {name for name in OPTIONAL if any(row.get(name) for row in records)}
-    if any(line.spread for line in lines):
-        columns.add("spread")
+    columns = {name for row in records for name, value in row.items() if value}
     against = "" if base is None or len(lines) == 1 else label_of_curve(entries[base].curve)
     names = (text(row, "timing_device_name") or text(row, "device") for row in records)
     device = ", ".join(filter(None, dict.fromkeys(names)))
@@ -110,14 +105,18 @@ def times_by_batch_size(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tu
     return columns, [tuple(line.get(name) or "" for name in columns) for line in records]
 
 
-def _csv_lines_by_run(
-    paths: Iterable[Path], name: str, errors: str = "strict"
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield run and line of all files ``name`` (CSV) in ``paths``; "" is the name of the only run."""
+def _csv_lines_by_run(paths: Iterable[Path], name: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield run and line of all files ``name`` (CSV) in ``paths``; "" is the name of the only run.
+
+    Of a damaged file, the lines before the damage are used.
+    """
     homes = list(paths)
     for run, path in zip(run_names(homes), homes, strict=True):
         if (path / name).is_file():
-            with (path / name).open(newline="", encoding="utf-8", errors=errors) as stream:
+            with (
+                (path / name).open(newline="", encoding="utf-8", errors="replace") as stream,
+                suppress(csv.Error),
+            ):
                 yield from ((run * (len(homes) > 1), line) for line in csv.DictReader(stream))
 
 
@@ -138,11 +137,11 @@ def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     """Return the throughputs in the runs' ``throughput.csv``. Damaged ones are left out."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-    for run, line in _csv_lines_by_run(paths, "throughput.csv", errors="replace"):
+    for run, line in _csv_lines_by_run(paths, "throughput.csv"):
         group.setdefault((run, *(line.get(name) or "" for name in about)), []).append(line)
     sweeps = []
     for (run, model, sampler, nfe, device, ended), lines in group.items():
-        with suppress(KeyError, TypeError, ValueError):
+        with suppress(KeyError, TypeError, ValueError, ArithmeticError):
             paces = [float(line["samples_per_second"]) for line in lines]
             points = tuple(
                 (line["batch"], pace, 100 * pace / max(paces), line["knee"] == "True")

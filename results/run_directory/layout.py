@@ -213,7 +213,7 @@ def missing_folder_error(folder: Path) -> ValueError:
     """Return the error for a run directory that vanished during the run."""
     return ValueError(
         f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
-        "same command again to begin anew"
+        "same command again to start again"
     )
 
 
@@ -222,7 +222,7 @@ def _write_error_sentence(error: OSError, folder: Path) -> str:
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
-    if not os.path.abspath(file).startswith(os.path.abspath(folder)):
+    if not Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
         return ""
     if error.filename and os.path.abspath(file) == os.path.abspath(folder):  # it could not be made
         return str(unwritable_error(folder, error))

@@ -54,17 +54,10 @@ class CellSetAside(NamedTuple):
 
 @dataclass(frozen=True)
 class RunDir(RunReader):
-    """Run directory that can be written; made by :meth:`create`, :meth:`at` or :meth:`open`.
+    """Run directory that can be written; made by :meth:`at` or :meth:`open`.
 
     Damaged files, and cells made by other code than the present, are moved to ``set-aside/``.
     """
-
-    @classmethod
-    def create(cls, path: Path | str) -> Self:
-        """Return the run directory at ``path``; create it if missing. Raises as :meth:`at`."""
-        run = cls.at(path)
-        run._make()
-        return run
 
     @classmethod
     def at(cls, path: Path | str, *, join: bool = False) -> Self:
@@ -81,14 +74,6 @@ class RunDir(RunReader):
             check_not_busy(path)
         return run
 
-    def _make(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / LOCK).touch()  # first: check_run_folder knows a folder by it after a kill
-            (self.path / "parts").mkdir(exist_ok=True)
-        except OSError as error:
-            raise unwritable_error(self.path, error) from error
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Create the run directory, and hold its lead (:mod:`.sharing`) during the block.
@@ -99,7 +84,12 @@ class RunDir(RunReader):
             BusyError: another process leads.
             ValueError: the folder cannot be made.
         """
-        self._make()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / LOCK).touch()  # first: check_run_folder knows a folder by it after a kill
+            (self.path / "parts").mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable_error(self.path, error) from error
         with hold_lead(self.path) as lead:
             if not (self.path / CLAIMS).is_dir():  # with it, other processes may be writing
                 self.clear_strays()
@@ -164,10 +154,10 @@ class RunDir(RunReader):
         """
         shard = self.shard_path(cell, start, stop)
         if not shard.is_file():
-            look = shard.with_name(f".look.{uuid4().hex[:12]}{PART}")
+            refresh = shard.with_name(f".refresh.{uuid4().hex[:12]}{PART}")
             with suppress(OSError):
-                look.touch()
-                look.unlink()
+                refresh.touch()
+                refresh.unlink()
         return shard.is_file()
 
     def write_pictures(self, cell: str, arrays: Arrays) -> None:
@@ -211,8 +201,7 @@ class RunDir(RunReader):
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard if it exists, so that it is sampled again."""
-        self._prepare_change(shard_place(cell, start, stop))
-        self.shard_path(cell, start, stop).unlink(missing_ok=True)
+        self.delete(cell, self.shard_path(cell, start, stop).name)
 
     @property
     def changes(self) -> int:

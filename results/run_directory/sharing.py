@@ -163,8 +163,11 @@ class Leases:
         except FileNotFoundError:
             return False
         if not self.is_stale(aside):  # another process took over first: put its lease back
-            with suppress(FileExistsError):
+            try:
                 os.link(aside, path)
+            except OSError:  # a third process has the lease, or the file system has no hard links
+                if not path.exists():
+                    aside.rename(path)
             aside.unlink(missing_ok=True)
             return False
         aside.unlink(missing_ok=True)
@@ -254,14 +257,12 @@ def _busy_error(folder: Path) -> BusyError:
 @contextmanager
 def _kernel_lock(path: Path) -> Iterator[bool]:
     """Take the kernel's lock on a file. Yield False if another process has it, else True."""
+    # imported here: reading a run needs no lock, and some systems have no fcntl
+    import fcntl
+
     with path.open("a") as file:
         try:
-            # imported here: reading a run needs no lock, and some systems have no fcntl
-            import fcntl
-
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
         except BlockingIOError:
             yield False
             return

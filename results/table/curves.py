@@ -52,7 +52,9 @@ def add_curves_and_slots(frame: pd.DataFrame, *, alike: bool = False) -> pd.Data
         row["sigma_start"] = start_level(row) or None
         models[row["model"]].append(row)
     varying = [_varying_columns(group) for group in models.values()]
-    anywhere = [name for name in (*_DISTINGUISHING, TUNED) if any(name in of for of in varying)]
+    anywhere = [
+        name for name in (*_DISTINGUISHING, TUNED) if any(name in names for names in varying)
+    ]
     for group, own in zip(models.values(), varying, strict=True):
         _set_curve_and_slot(group, anywhere if alike else own, rows if alike else group)
     return frame.assign(
@@ -84,15 +86,15 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-Place = tuple[str, int]
-"""Place of a row in a ranking: its curve and its budget."""
+CurveBudget = tuple[str, int]
+"""Curve and budget of a row in a ranking."""
 
 
 LEFT_OUT = "rows not shown, beyond all budgets or beside another row of their curve and budget"
 """Heading of the number of finished rows that :func:`rows_by_curve_budget` leaves out."""
 
 
-def rows_by_curve_budget(rows: pd.DataFrame) -> dict[Place, Record]:
+def rows_by_curve_budget(rows: pd.DataFrame) -> dict[CurveBudget, Record]:
     """Return the rows with a budget, by (curve, budget).
 
     Of several, it is a finished one, and of these the one with the most evaluations.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..text import strip_control_characters
-from ..values import is_empty, rows_as_dicts
+from ..values import is_empty, number, rows_as_dicts
 
 WORDS = (
     *("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"),
@@ -84,7 +84,7 @@ def samples_in_words(frame: pd.DataFrame) -> str:
     for row in rows_as_dicts(
         frame.loc[frame["samples"].notna(), ["model", "samples"]].drop_duplicates()
     ):
-        sizes.setdefault(int(str(row["samples"])), []).append(
+        sizes.setdefault(int(number(row, "samples") or 0), []).append(
             brief_model_name(strip_control_characters(str(row["model"])))
         )
     if not sizes:

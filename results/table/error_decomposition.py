@@ -73,10 +73,9 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
     """Return the budgets from which on the model's error dominates distances to the data.
 
     Returns:
-        One row per model, estimator and curve, with columns ``model``, ``curve``, ``dominated_from``
-        and ``estimator``. ``dominated_from`` is the counted nfe from which on all rows of the curve
-        are dominated, or NaN if the last row is not. In a row with ``curve`` "", it is the budget
-        from which on each budget's row with the smallest ``fd_conv`` is dominated.
+        One row per model and estimator, with columns ``model``, ``dominated_from`` and
+        ``estimator``. ``dominated_from`` is the budget from which on each budget's row with the
+        smallest ``fd_conv`` is dominated, or NaN if the last one is not.
     """
     lines = []
     for _, rows in comparable_parts(table.frame):
@@ -85,15 +84,15 @@ def dominated_from(table: TypedTable) -> pd.DataFrame:
             best_first = finished.dropna(subset=["slot", "fd_conv"]).sort_values(
                 "fd_conv", kind="stable"
             )
-            groups = [("", best_first.drop_duplicates("slot"), "slot")]
-            groups += [(str(curve), points, "nfe") for curve, points in finished.groupby("curve")]
+            best = best_first.drop_duplicates("slot").sort_values("slot", ascending=False)
+            budget = math.nan
+            for row in rows_as_dicts(best):
+                if not row["dominated"]:
+                    break
+                budget = float(number(row, "slot") or math.nan)
             first = rows_as_dicts(finished.head(1))[0]
-            model, estimator = text(first, "model"), text(first, "estimator")
-            lines += [
-                (model, curve, _cost_dominated_from(points, at), estimator)
-                for curve, points, at in groups
-            ]
-    return pd.DataFrame(lines, columns=["model", "curve", "dominated_from", "estimator"])
+            lines.append((text(first, "model"), budget, text(first, "estimator")))
+    return pd.DataFrame(lines, columns=["model", "dominated_from", "estimator"])
 
 
 def measured_order(
@@ -125,13 +124,3 @@ def _resolved_error(row: Record) -> tuple[float, float, float]:
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
     return n, error, se
-
-
-def _cost_dominated_from(points: pd.DataFrame, at: str) -> float:
-    """Return the cost (column ``at``) from which all rows are dominated; NaN if the last is not."""
-    cost = math.nan
-    for row in reversed(rows_as_dicts(points.sort_values(at, kind="stable"))):
-        if not row["dominated"]:
-            break
-        cost = float(number(row, at) or math.nan)
-    return cost

@@ -12,7 +12,7 @@ from ..palette import FAMILIES, style
 from ..printed_values import interval_flag, printed_value
 from ..text import format_number
 from ..values import Record, number, text
-from .curves import LEFT_OUT, Place, comparable_parts, rows_by_curve_budget
+from .curves import LEFT_OUT, CurveBudget, comparable_parts, rows_by_curve_budget
 from .typed_table import check_columns
 
 HEAD = """\
@@ -48,7 +48,7 @@ def latex_tables(
     frame: pd.DataFrame,
     metric: str = "fid_proxy",
     budgets: Sequence[int] | None = None,
-    bold: Mapping[str, Collection[Place]] = MappingProxyType({}),
+    bold: Mapping[str, Collection[CurveBudget]] = MappingProxyType({}),
 ) -> str:
     """Return LaTeX tables of all models, one below the other, with samplers grouped by family.
 
@@ -74,7 +74,7 @@ def _latex_tabular(
     rows: pd.DataFrame,
     metric: str,
     budgets: Sequence[int] | None,
-    bold: Collection[Place],
+    bold: Collection[CurveBudget],
 ) -> str:
     finished = rows.loc[rows["status"] == "ok"].dropna(subset=[metric])
     cells = rows_by_curve_budget(finished)

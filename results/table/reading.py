@@ -98,8 +98,8 @@ def parse_csv(content: io.BytesIO) -> pd.DataFrame:
     frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
     # spreadsheets may end with empty lines
     frame = frame.loc[(frame != "").any(axis="columns")]
-    kinds = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
-    extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in kinds}
+    known = {*column_kinds(), "run", "cell"}  # a folder's name, such as 01, is no number
+    extra = {name: frame[name].map(parse_text) for name in frame.columns if name not in known}
     frame = frame.assign(**extra)
     return frame.map(lambda value: unquote_csv_text(value) if isinstance(value, str) else value)
 

@@ -45,8 +45,8 @@ _NOTE = (
     "The run's value is the plug-in FID at the paper's number of samples, or at its own where "
     "the paper does not say it, with its 95 % interval. The interval of a difference has the "
     'published draw and its rounding in it. "Reproduced within X": the interval lies within X '
-    f"of 0, and X is at most {CLOSE:.0%} of the number. A paper's reference statistics must be "
-    "the run's (--reference); the tables do not record them."
+    f"of 0, and X is at most {CLOSE:.0%} (or --margin, if larger) of the number. A paper's "
+    "reference statistics must be the run's (--reference); the tables do not record them."
 )
 
 
@@ -68,23 +68,23 @@ def _print_row(numbers: list[Reproduction], console: Console) -> None:
         console.print()
 
 
-def _labelled_lines(row: Reproduction) -> Iterator[tuple[str, str]]:
-    paper = row.paper
+def _labelled_lines(item: Reproduction) -> Iterator[tuple[str, str]]:
+    paper = item.paper
     assert paper is not None
     grid = f", {paper.grid}" if paper.grid else ""
-    kind = "distance" if row.outcome == "not comparable" else "FID"
-    yield "run", f"{kind} {interval_text(row.fid, row.low, row.high)}"
+    kind = "distance" if item.outcome == "not comparable" else "FID"
+    yield "run", f"{kind} {interval_text(item.fid, item.low, item.high)}"
     yield "published", f"FID {paper.fid}, {paper.solver}{grid}"
     yield "in", f"{paper.paper}, {paper.where}; {paper.url}"
     if paper.also:
         yield "also in", paper.also
-    for item in row.differences:
-        if item.both_are_stated:
-            yield "differs", f"{item.what}: {item.run}, published {item.published}"
+    for point in item.differences:
+        if point.both_are_stated:
+            yield "differs", f"{point.what}: {point.run}, published {point.published}"
     if paper.remark:
         yield "remark", paper.remark
     for side, speaker in (("published", "the source"), ("run", "the run's table")):
-        unsaid = [item.what for item in row.differences if not getattr(item, side)]
+        unsaid = [point.what for point in item.differences if not getattr(point, side)]
         if unsaid:
             yield "not said", f"by {speaker}: {', '.join(unsaid)}"
 

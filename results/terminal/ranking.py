@@ -29,7 +29,7 @@ from ..printed_values import (
 from ..quantities import find, judged
 from ..result_table import ResultTable
 from ..sentences import lead_sentences
-from ..table.curves import LEFT_OUT, Place, comparable_parts, rows_by_curve_budget
+from ..table.curves import LEFT_OUT, CurveBudget, comparable_parts, rows_by_curve_budget
 from ..text import strip_control_characters
 from ..values import Record, number, rows_as_dicts, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
@@ -51,9 +51,9 @@ class Ranking:
     """Ranking of one problem: rows by curve and budget, verdicts, and rows tied with the best."""
 
     metric: str
-    cells: Mapping[Place, Record]
+    cells: Mapping[CurveBudget, Record]
     marks: Marks
-    tied_with_best: Collection[Place]
+    tied_with_best: Collection[CurveBudget]
 
     def value(self, curve: str, slot: int) -> float | None:
         """Return the value of a curve at a budget; None if there is no finished row."""
@@ -132,12 +132,14 @@ def print_table(
     The report's opening sentences come first, if the ranking is by the model's default quantity.
     The best value of a column has a star. Values not shown to be worse are bold. Samplers are
     sorted by their value at the largest budget. Budgets that do not fit are left out evenly, and
-    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory.
+    counted. ``marks`` are verdicts against ``baseline``. ``home`` is the run directory. A model's
+    legend is left out if it equals that of the model before.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     homes = {"": home} if home else None
     tied = best_curve_budgets(table.frame, metric, homes)
     findings = findings_of(table.frame, homes, baseline or BASELINE).by_title
+    last_legend: list[str] = []
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_as_dicts(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
@@ -154,23 +156,27 @@ def print_table(
                 console.print(_writable_text(Text(sentence), plain))
         console.print(grid, end="")
         quantity = find(column)
-        notes = [f"{column} by NFE budget, {quantity.better} is better; * {quantity.best}"]
+        legend = [f"{column} by NFE budget, {quantity.better} is better; * {quantity.best}"]
         if any(interval_bounds(row, column) for row in ranking.cells.values()):
-            notes[0] += ", bold: level with it (no significant difference), † unreliable interval"
+            legend[0] += ", bold: level with it (no significant difference), † unreliable interval"
         if console.width >= _WIDE:
-            notes.append(f"bars: {'error' if quantity.lower else 'value'} by budget")
+            legend.append(f"bars: {'error' if quantity.lower else 'value'} by budget")
         if marks:
             signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-            notes.append(f"against {baseline}: {signs}")
+            legend.append(f"against {baseline}: {signs}")
         if any(is_below_zero(column, ranking.value(*place)) for place in ranking.cells):
-            notes.append(BELOW_NOTE)
+            legend.append(BELOW_NOTE)
+        notes = [] if legend == last_legend else [*legend]
+        last_legend = legend
         if hidden:
             notes.append(f"budgets not shown: {hidden}")
         shown = (row["status"] for row in ranking.cells.values())
         finished = [list(part).count("ok") for part in (rows["status"], shown)]
         if left_out := finished[0] - finished[1]:
             notes.append(f"{LEFT_OUT}: {left_out}")
-        console.print(_writable_text(Text("; ".join(notes), style="dim"), plain), end="\n\n")
+        if notes:
+            console.print(_writable_text(Text("; ".join(notes), style="dim"), plain))
+        console.print()
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())

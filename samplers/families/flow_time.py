@@ -8,14 +8,14 @@ in t. Euler's method takes the same steps in both; other methods do not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from ..grid import Grid
 from ..loop import GridSampler
-from ..registry import make, register
+from ..registry import make_once as _make
+from ..registry import register
 from ..types import Denoise, Source, StepNoise
 from .linear import LinearRow
 from .multistep import StartRow
@@ -72,7 +72,7 @@ class FlowTime(GridSampler):
     method: str = "heun"
 
     def __post_init__(self) -> None:
-        inner, grid = make(self.method), Grid((0.8, 0.4, 0.0))
+        inner, grid = _make(self.method), Grid((0.8, 0.4, 0.0))
         rows = inner.plan(grid) if isinstance(inner, GridSampler) and not inner.stochastic else ()
         if not rows or not all(isinstance(r, (LinearRow, StagesRow, StartRow)) for r in rows):
             raise ValueError(
@@ -84,38 +84,33 @@ class FlowTime(GridSampler):
                 "flow_time: method takes no analytic_first, whose image is a formula of sigma"
             )
 
-    @cached_property
-    def inner(self) -> Any:
-        """Sampler that the text :attr:`method` names."""
-        return make(self.method)
-
     @property
     def order(self) -> int | None:  # type: ignore[override]
         """Order of ``method``."""
-        return self.inner.order
+        return _make(self.method).order
 
     @property
     def history(self) -> int:  # type: ignore[override]
         """Number of earlier evaluations that a step of ``method`` uses."""
-        return self.inner.history
+        return _make(self.method).history
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
         """True if moving the data by a constant moves the samples of ``method`` by it."""
-        return self.inner.translates
+        return _make(self.method).translates
 
     def plan(self, grid: Grid) -> list[Any]:
         """Return the steps of ``method`` in flow time, as coefficients for x = (1 + sigma) y."""
-        rows = self.inner.plan(Grid(tuple(map(time_of, grid.sigma))))
+        rows = _make(self.method).plan(Grid(tuple(map(time_of, grid.sigma))))
         steps = zip(rows, grid.intervals(), strict=True)
         return [row_in_sigma(row, *interval) for row, interval in steps]
 
     def nfe(self, grid: Grid) -> int:
         """Return the evaluations per sample of ``method``."""
-        return self.inner.nfe(grid)
+        return _make(self.method).nfe(grid)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
         """Return the next state by a step of ``method``, and a history entry for later steps."""
-        return self.inner.step(x, row, past, denoise, noise)
+        return _make(self.method).step(x, row, past, denoise, noise)

@@ -82,11 +82,12 @@ class Multistep(GridSampler):
             evaluations so far, and to ``points``.
         last: largest orders of the last steps: with (2, 1), the last step has order 1 and the step
             before at most 2. On a grid of fewer steps, entries at the front are ignored. ``order``
-            is that without it; a last step of order k to a positive level leaves k + 1 at most.
+            is the order without ``last``. A last step of order k to a positive level leaves at most
+            k + 1.
         analytic_first: True leaves out the evaluation of the first of two or more steps. Instead
             eps = x / sqrt(1 + sigma²), which is right at high noise for data of mean zero. This is
-            the analytical first step of GENIE, arXiv:2210.05475. ``order`` is that without it; the
-            error of this eps leaves 1.
+            the analytical first step of GENIE, arXiv:2210.05475. ``order`` is the order without
+            it. The error of this eps leaves order 1.
 
     Two more options suit some formulas only. They are constants here, and fields of the subclasses
     that offer them, ``through_zero: bool = False`` and ``startup: Startup = "ramp"``:

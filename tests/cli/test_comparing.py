@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from looping import each
+from new_runs import new_run
 from typer.testing import CliRunner
 
 from samplerbench import samplers
@@ -20,7 +21,6 @@ from samplerbench.results.comparison.endpoint_distances import summarise_distanc
 from samplerbench.results.comparison.pairing import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.result_table import ResultTable
-from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.samplers.schedules import SCHEDULES
 from samplerbench.samplers.types import references
 
@@ -161,7 +161,7 @@ def test_equal_samplers_of_one_author_have_equal_schedules():
 
 
 def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):
-    run, x = RunDir.create(tmp_path / "run"), np.random.default_rng(0).normal(size=(60, 2))
+    run, x = new_run(tmp_path / "run"), np.random.default_rng(0).normal(size=(60, 2))
     for start, stop in ((0, 40), (40, 70)):
         run.write_shard("cell", start, stop, {"features": np.concatenate([x, 1e3 * x])[start:stop]})
     reference = FrechetReference(np.zeros(2), np.eye(2))
@@ -176,7 +176,7 @@ def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):
 @pytest.mark.parametrize("name", ["rmse", "typical_error"])
 def test_distance_halves__sum_up_each_half_of_the_distances(tmp_path, name):
     e = np.concatenate([np.arange(1.0, 201.0), [1e4]])
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.write_score("c", {}, {"distance": e})
     quantity = find(name)
     first, second, flag = fairness.distance_halves(

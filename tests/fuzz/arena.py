@@ -18,12 +18,12 @@ from unittest import mock
 import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from new_runs import new_run
 
 import samplerbench.benchmarks.api  # noqa: F401 - else it keeps what is patched when it loads
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import WarningHandler
 from samplerbench.benchmarks.cli.usage import run_app
-from samplerbench.results.run_directory.run_dir import RunDir
 
 SECONDS = 60
 """After so long a case hangs; the slowest takes two on a free core."""
@@ -235,7 +235,7 @@ def sealed(path, value, of, made_by=""):
 
 def small_run(path, models=("gmm-2d", "gmm-64d"), budgets=(5, 9)):
     """A run directory with two samplers on each model, in invented numbers."""
-    run = RunDir.create(path)
+    run = new_run(path)
     run.write_run(
         {
             "suite": {"name": "quick", "version": 1, "models": list(models)},

@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 from arena import digest, sealed, watchdog
+from new_runs import new_run
 
 from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.run_dir import RunDir
@@ -104,7 +105,7 @@ def test_no_folder_that_is_a_link_is_written_moved_or_deleted_through(arena, run
 def test_a_strange_lock_is_refused(run, make):
     replaced(run, ".lock", make)
     with watchdog(10), pytest.raises(ValueError, match="is no plain file"):
-        RunDir.create(run)
+        new_run(run)
     assert not (run / "nothing").exists()
 
 

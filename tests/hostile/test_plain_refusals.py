@@ -61,6 +61,12 @@ def test_explain_write_errors__a_folder_that_cannot_be_made_is_not_gone(tmp_path
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "a.py"))
 
 
+def test_explain_write_errors__a_file_of_a_folder_with_a_longer_name_stays(tmp_path):
+    full = OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path / "ab" / "x"))
+    with pytest.raises(OSError, match="Read-only"), explain_write_errors(tmp_path / "a"):
+        raise full
+
+
 def test_explain_write_errors__an_error_that_names_no_file_stays(tmp_path):
     (tmp_path / LOCK).touch()
     with pytest.raises(OSError, match="Cannot allocate memory"), explain_write_errors(tmp_path):

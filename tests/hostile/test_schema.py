@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from arena import digest
+from new_runs import new_run
 from sealed_archives import write_npz
 
 from samplerbench.results.result_table import load
@@ -34,7 +35,7 @@ def test_a_run_of_the_first_release_opens(caplog):
 
 def test_a_run_of_the_first_release_is_gone_on_with_and_no_file_of_it_is_made_anew(tmp_path):
     shutil.copytree(OLD, tmp_path / "run")
-    run, before = RunDir.create(tmp_path / "run"), digest(OLD / "parts")
+    run, before = new_run(tmp_path / "run"), digest(OLD / "parts")
     with run.lock():
         for cell in run.cells():
             run.set_aside_damaged_parts(cell)
@@ -69,7 +70,7 @@ def test_a_newer_file_is_refused_in_one_sentence_and_nothing_is_touched(arena, t
         assert code == 2
         assert f"{place} was made by a newer samplerbench (schema 3; this one reads up to 2)" in err
         assert "upgrade samplerbench" in err
-    writing = RunDir.create(run)
+    writing = new_run(run)
     refused = writing.write_or_defer_run if place == "run.json" else writing.set_aside_damaged_parts
     with writing.lock(), pytest.raises(NewerError):
         refused({} if place == "run.json" else "gmm-2d-euler-5")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from new_runs import new_run
 
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -32,7 +33,7 @@ QUALITY = {
 
 def make_run(path: Path, *, version=1, identity="gmm-2d-v1") -> RunDir:
     """An empty run."""
-    run = RunDir.create(path)
+    run = new_run(path)
     run.write_run({"suite": {"name": "quick", "version": version}, "models": {"gmm-2d": identity}})
     return run
 

@@ -5,6 +5,7 @@ reports read.
 from pathlib import Path
 
 import numpy as np
+from new_runs import new_run
 
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -23,7 +24,7 @@ def synthetic_run(
 
     Some cells are not there yet, failed or diverged.
     """
-    run = RunDir.create(path)
+    run = new_run(path)
     provenance = {
         "command": "samplerbench run quick --out demo",
         "git": {"commit": "0123abc", "dirty": False},

@@ -1,5 +1,6 @@
 """Claims on shards: one of many has each, and what a dead process had can be taken."""
 
+import errno
 import json
 import os
 import subprocess
@@ -167,6 +168,18 @@ def test_two_that_find_the_same_stale_claim_do_not_both_have_it(tmp_path, leader
     assert not second._leases._clear_stale(path)
     assert json.loads(path.read_text())["born"] == leader._leases.owner["born"]
     assert not list((tmp_path / FOLDER).glob(".stale.*"))
+
+
+def test_leases__a_lease_is_put_back_on_a_file_system_without_hard_links(leader, monkeypatch):
+    def refuse(*paths):
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    assert leader.take("a", 0, 5)
+    path = leader._folder / module.claim_name("a", 0, 5)
+    assert not leader._leases._clear_stale(path)
+    assert json.loads(path.read_text())["token"] == leader._leases.owner["token"]
+    assert not list(leader._folder.glob(".stale.*"))
 
 
 def test_the_first_shard_that_failed_is_the_one_that_is_told(tmp_path, leader):

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from new_runs import new_run
 
 import samplerbench.results
 from samplerbench.results.report import provenance as current
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import is_current
 from samplerbench.results.run_directory.layout import QUALITY
-from samplerbench.results.run_directory.run_dir import RunDir
 
 BASELINE = "euler"
 
 
 @pytest.fixture
 def written(tmp_path):
-    run = RunDir.create(tmp_path / "run")
+    run = new_run(tmp_path / "run")
     run.write_run(
         {"suite": {"name": "quick", "models": ["gmm-2d"], "samples": 10}, "provenance": {}}
     )

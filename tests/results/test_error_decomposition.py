@@ -80,10 +80,11 @@ def test_domination_starts_where_it_stays_and_the_leader_decides():
     leader = [(5, 0.5, True), (10, 0.3, False), (20, 0.2, True), (40, 0.1, True)]
     rows = [row("a", nfe, rmse, dominated=says) for nfe, rmse, says in leader]
     rows += [row("b", nfe, 2 * rmse, dominated=False) for nfe, rmse, _ in leader]
-    found = dominated_from(ResultTable.of(rows)).set_index("curve")["dominated_from"]
-    assert found["a"] == 20
-    assert math.isnan(found["b"])
-    assert found[""] == 20
+    (found,) = dominated_from(ResultTable.of(rows))["dominated_from"]
+    assert found == 20
+    rows += [row("c", 40, 0.05, dominated=False)]
+    (found,) = dominated_from(ResultTable.of(rows))["dominated_from"]
+    assert math.isnan(found)
     assert not len(dominated_from(ResultTable.of([row("a", 5, 0.5)])))
 
 

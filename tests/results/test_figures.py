@@ -49,7 +49,7 @@ def test_spread_with_no_room_stays_in_order():
 def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
     row = {"nfe": 5.0, "fd_conv": -0.1, "fd_conv_se": 0.2}
     assert point_of(row, "fd_conv", "nfe") == Point(
-        5.0, pytest.approx(-0.1 + 1.959964 * 0.2), limit=True
+        5.0, pytest.approx(-0.1 + 1.959964 * 0.2), is_limit=True
     )
     assert point_of({**row, "fd_conv_se": 0.01}, "fd_conv", "nfe") is None
     assert point_of({"nfe": 5.0, "rmse": 0.0}, "rmse", "nfe") is None
@@ -60,7 +60,7 @@ def test_series__a_value_whose_interval_is_below_zero_stays_on_the_plot():
     row = {"status": "ok", "sampler": "euler", "curve": "euler", "fd_conv_se": 0.01}
     rows = [{**row, "nfe": n, "fd_conv": y} for n, y in ((5.0, 0.4), (10.0, 0.2), (20.0, -0.1))]
     (curve,) = series_of(pd.DataFrame(rows), "fd_conv", "nfe")
-    assert curve.points[-1] == Point(20.0, 0.2, limit=True)
+    assert curve.points[-1] == Point(20.0, 0.2, is_limit=True)
 
 
 def test_series_have_all_drawable_rows_in_the_order_of_cost(fashion):

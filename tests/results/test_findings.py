@@ -71,13 +71,13 @@ ROWS = [
 def test_where_the_models_error_dominates_the_distance_to_converged_samples_is_spoken_of(tmp_path):
     """Heun is nearer to the data at 20 evaluations, being further from the solution."""
     found = a_run(tmp_path / "no", ROWS)
-    assert (found.quantity.name, found.dominated, [best.curve for best in found.best]) == (
+    assert (found.quantity.name, found.is_dominated, [best.curve for best in found.best]) == (
         "fid_proxy",
         False,
         ["heun", "heun"],
     )
     found = a_run(tmp_path / "yes", [*ROWS[:3], (*ROWS[3][:4], {"dominated": True})])
-    assert (found.quantity.name, found.dominated, [best.curve for best in found.best]) == (
+    assert (found.quantity.name, found.is_dominated, [best.curve for best in found.best]) == (
         "fd_conv",
         True,
         ["heun", "euler"],

@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from new_runs import new_run
 
 from samplerbench.results.run_directory import sharing as module
 from samplerbench.results.run_directory.layout import LEASE
@@ -36,7 +37,7 @@ def flock(request, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    return RunDir.create(tmp_path / "run").path
+    return new_run(tmp_path / "run").path
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_the_beat_finds_that_the_lead_is_lost(folder, monkeypatch):
 
 
 def test_one_that_slept_writes_nothing_any_more_and_leaves_the_others_claims(folder, monkeypatch):
-    run = RunDir.create(folder)
+    run = new_run(folder)
     with run.lock():
         assert run.leads
         run.write_top_json("looks.json", {"a": 1})
@@ -182,7 +183,7 @@ def test_one_that_slept_writes_nothing_any_more_and_leaves_the_others_claims(fol
 
 
 def test_a_folder_that_is_gone_is_not_made_again(folder):
-    run = RunDir.create(folder)
+    run = new_run(folder)
     folder.rename(folder.with_name("moved"))
     with pytest.raises(ValueError, match="run is gone: it was deleted or moved while the run went"):
         run.write_top_json("looks.json", {})

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from new_runs import new_run
 from sealed_archives import write_npz
 
 from samplerbench.results.run_directory import files, sealed
 from samplerbench.results.run_directory.files import read_json, write_atomic, write_json
-from samplerbench.results.run_directory.run_dir import RunDir
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_file_that_is_being_replaced_is_read_again(tmp_path, stale):
         read_json(tmp_path / "a.json")
 
 
-def test_a_write_begins_anew_where_another_process_cleared_it_away(tmp_path):
+def test_a_write_starts_again_where_another_process_cleared_it_away(tmp_path):
     """As a leader does with what it takes for a dead process's."""
     begun = []
 
@@ -72,7 +72,7 @@ def test_a_write_into_a_folder_that_was_taken_away_is_an_error(tmp_path):
 
 def test_a_shard_is_looked_for_anew_before_it_is_drawn(tmp_path, monkeypatch):
     """The client remembers that it was not there until this machine changes its folder."""
-    run = RunDir.create(tmp_path / "run")
+    run = new_run(tmp_path / "run")
     shard = run.shard_path("cell", 0, 5)
     shard.parent.mkdir()
     assert not run.has_shard_now("cell", 0, 5)
@@ -101,7 +101,7 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
         is_leader_gone = False
 
     monkeypatch.setattr(shards, "PAUSE", 0.01)
-    run = RunDir.create(tmp_path / "run")
+    run = new_run(tmp_path / "run")
     waiting = threading.Thread(target=shards._await_made_files, args=(run, Leader, [Cell]))
     waiting.start()
     time.sleep(0.1)

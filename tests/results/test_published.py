@@ -60,7 +60,7 @@ def test_a_copied_row_is_reproduced(tmp_path):
     assert line.paper.solver == "iPNDM-4"
     assert line.outcome == "reproduced"
     # 1.96 times the errors of both draws, and half a unit of the last digit
-    assert line.reach == pytest.approx(1.96 * 0.02 * 2**0.5 + 0.005, rel=1e-3)
+    assert line.largest_difference == pytest.approx(1.96 * 0.02 * 2**0.5 + 0.005, rel=1e-3)
     assert line.verdict == "reproduced within 0.0604 (2.2 %)"
     assert what(line) == {"seeds", "extractor"}
 
@@ -69,7 +69,7 @@ def test_a_shifted_row_is_not_and_by_how_much_is_said(tmp_path):
     line = first(run_with(tmp_path / "r", 3.77))
     assert line.outcome == "not reproduced"
     assert line.difference == pytest.approx(1.0)
-    assert line.difference_low == pytest.approx(1 - line.reach + 1, rel=1e-6)
+    assert line.difference_low == pytest.approx(1 - line.largest_difference + 1, rel=1e-6)
     assert line.verdict == "not reproduced: +1 [+0.94, +1.06] (+36 %)"
     lower = first(run_with(tmp_path / "s", 1.77))
     assert lower.verdict == "not reproduced: -1 [-1.06, -0.94] (-36 %)"
@@ -213,6 +213,7 @@ def test_text_fits_80_columns(tmp_path):
     said = console.export_text()
     assert all(len(line) <= 80 for line in said.splitlines())
     assert "reproduced within 0.0604 (2.2 %)" in said
+    assert "10% (or --margin, if larger)" in " ".join(said.split())
     assert "differs    end: zero, published sigma_min" in said
     assert "Reproduced within X" in " ".join(said.split())
 

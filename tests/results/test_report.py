@@ -5,14 +5,15 @@ import re
 from itertools import pairwise
 
 import pytest
+from new_runs import new_run
 from parsed_page import Page
 from plotly.offline import get_plotlyjs
 from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
+from samplerbench.results.report import build
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
 from samplerbench.results.result_table import ResultTable, load
-from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.table.description import why_no_distance_to_data
 
@@ -346,8 +347,21 @@ def test_samplers_are_cited_from_run_json(tmp_path):
     assert "No run records where these come from: torchdiffeq_dopri5" in " ".join(words.split())
 
 
+def test_a_distance_below_0_is_explained_once_and_only_where_there_is_one(tmp_path):
+    for value, count in ((1.0, 0), (-0.1, 1)):
+        ResultTable.of(
+            [
+                {"model": "m", "sampler": name, "budget": 5, "steps": 5, "nfe": 5.0}
+                | {"status": "ok", "fid_proxy": value, "fid_proxy_se": 0.2}
+                for name in ("euler", "heun")
+            ]
+        ).to_csv(tmp_path / "table.csv")
+        page = write_report(tmp_path / "table.csv", tmp_path / "out").read_text()
+        assert page.count("measured slightly below 0") == count
+
+
 def test_a_run_without_results_still_has_a_page(tmp_path):
-    run = RunDir.create(tmp_path / "run")
+    run = new_run(tmp_path / "run")
     assert "no rows yet" in write_report(run.path, tmp_path).read_text()
     run.plan("c", {"suite": "quick", "model": "m", "sampler": "heun", "steps": 4, "budget": 7})
     assert "Nothing was measured." in write_report(run.path, tmp_path).read_text()
@@ -357,3 +371,22 @@ def test_an_unwritable_place_is_a_clear_error(run, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="cannot write the report to"):
         write_report(run.path, tmp_path / "file" / "report.html")
+
+
+def test_write_report__a_file_that_cannot_be_read_is_not_one_that_cannot_be_written(
+    run, tmp_path, monkeypatch
+):
+    def refuse(paths):
+        raise PermissionError("timing.csv")
+
+    monkeypatch.setattr(build, "times_by_batch_size", refuse)
+    with pytest.raises(PermissionError, match=r"timing\.csv"):
+        write_report(run.path, tmp_path)
+
+
+def test_write_report__a_latex_table_of_an_earlier_report_is_deleted(tmp_path):
+    (tmp_path / "table.tex").write_text("old")
+    run = new_run(tmp_path / "run")
+    run.plan("c", {"suite": "quick", "model": "m", "sampler": "heun", "steps": 4, "budget": 7})
+    write_report(run.path, tmp_path)
+    assert not (tmp_path / "table.tex").exists()

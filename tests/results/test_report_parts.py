@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from new_runs import new_run
 
 from samplerbench.results.comparison.best_rows import ranked_curves
 from samplerbench.results.comparison.findings import findings_of
@@ -21,7 +22,6 @@ from samplerbench.results.report.pictures import grids_of, sample_rows_of, traje
 from samplerbench.results.report.plots import curve_styles, plot_data_of
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size, timing_of
 from samplerbench.results.result_table import ResultTable, load
-from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.sentences import markdown_summary
 from samplerbench.results.table.curves import comparable_parts
 
@@ -261,7 +261,7 @@ def test_pictures_are_of_the_baseline_and_up_to_two_leaders(tmp_path, values, la
     ]
     frame, best = part(*rows), judged(*rows).best[0]
     pixels = np.zeros((8, 1, 4, 4), np.uint8)
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.write_pictures("c", {"images": pixels, "converged": pixels})
     found = sample_rows_of("m", frame, {"": run.path}, best)
     assert found is not None
@@ -356,7 +356,7 @@ def test_timing_is_shown_at_the_largest_budget_that_most_curves_have():
 
 
 def test_raw_times_are_places_around_their_median(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.write("c", "timing.json", {"raw_total_ms": [90.0, 100.0, 100.0, 110.0, 500.0]})
     timing = timing_of(
         part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path / "absent"}
@@ -366,7 +366,8 @@ def test_raw_times_are_places_around_their_median(tmp_path):
     timing = timing_of(part(row(ms_per_sample=1.0, cell="c", timing_flag="busy")), {"": tmp_path})
     assert timing is not None
     assert timing.rows[0].spread == pytest.approx((0.3, 0.5, 0.5, 0.7, 1.0))
-    assert timing.columns == {"spread", "timing_flag"}
+    assert timing.columns >= {"ms_per_sample", "timing_flag"}
+    assert not timing.columns & {"peak_memory_mb", "joules_per_sample"}
 
 
 def test_times_at_several_batch_sizes_are_read(tmp_path):
@@ -378,6 +379,10 @@ def test_times_at_several_batch_sizes_are_read(tmp_path):
         "2.5",
         "1.5",
     ]
+    for damage in (b"\xe9", b"e" * 200_000):  # another encoding, and a field beyond csv's limit
+        (tmp_path / "timing.csv").write_bytes(b"model,sampler\nm,euler\nn," + damage)
+        _, (first, *_) = times_by_batch_size([tmp_path])
+        assert first[:2] == ("m", "euler")
 
 
 def test_a_sweep_is_shown_with_its_knee_and_a_broken_one_is_not(tmp_path):
@@ -389,11 +394,13 @@ def test_a_sweep_is_shown_with_its_knee_and_a_broken_one_is_not(tmp_path):
     (found,) = throughput_of([tmp_path])
     assert (found.title, found.ended) == ("m, euler at 5 NFE, card", "enough")
     assert [point[2:] for point in found.points] == [(25.0, False), (50.0, False), (100.0, True)]
-    (tmp_path / "throughput.csv").write_text(f"{heads}\nm,euler,5.0,card,1,1.0,fast,True,enough")
-    assert throughput_of([tmp_path]) == []
+    for pace in ("fast", "0"):
+        line = f"m,euler,5.0,card,1,1.0,{pace},True,enough"
+        (tmp_path / "throughput.csv").write_text(f"{heads}\n{line}")
+        assert throughput_of([tmp_path]) == []
 
 
 def test_reference_note_sentence__is_there_if_the_first_row_failed(tmp_path):
-    RunDir.create(tmp_path).write_run({"references": {"m": {"identity": "r", "note": "few"}}})
+    new_run(tmp_path).write_run({"references": {"m": {"identity": "r", "note": "few"}}})
     rows = part(row("auto", status="failed", nfe=None), row(estimator="frechet; reference r; x"))
     assert reference_note_sentence(rows, [tmp_path]).endswith(": few.")

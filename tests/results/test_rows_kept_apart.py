@@ -1,15 +1,23 @@
 """Rows of one run that differ in a setting: none hides another, and none is compared with it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from new_runs import new_run
 from rich.console import Console
 
 from samplerbench.results.comparison.compare import compare, compare_with
+from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.figures import samples, write_figures
 from samplerbench.results.report.build import write_report
-from samplerbench.results.report.pictures import grids_of
+from samplerbench.results.report.pictures import (
+    KeptSamples,
+    _read_trajectories,
+    grids_of,
+    sample_rows_of,
+)
 from samplerbench.results.report.timing import throughput_of, times_by_batch_size
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
@@ -167,7 +175,7 @@ def test_throughput_of__two_runs_make_two_sweeps(tmp_path):
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_samples__each_seed_has_its_own_noise_and_limit(tmp_path, seeds):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     for seed in seeds:
         cell, points = f"c{seed}", np.full((8, 2), seed, np.float32)
         run.plan(cell, {**ROW, "seed": seed})
@@ -180,6 +188,45 @@ def test_samples__each_seed_has_its_own_noise_and_limit(tmp_path, seeds):
     (grid,) = grids_of(comparable_parts(load(tmp_path).frame), {"": tmp_path})
     assert grid is not None
     assert grid.seeds == len(seeds)
+
+
+def test_pictures__are_of_the_rows_that_rankings_take(tmp_path):
+    run = RunDir.at(tmp_path)
+    cells = {
+        "a": {"sampler": "rk45", "params": '{"rtol": 0.001}', "nfe": 35.0},
+        "b": {"sampler": "rk45", "params": '{"rtol": 0.01}', "nfe": 22.0},
+        "c": {"budget": 40, "steps": 40, "nfe": 40.0},
+    }
+    with run.lock():
+        for number, (cell, row) in enumerate(cells.items()):
+            adaptive = {"budget": None, "steps": None}
+            run.plan(cell, {**ROW, **adaptive, **row})
+            run.write(cell, "quality.json", {"status": "ok", "fid_proxy": 1.0, "nfe": row["nfe"]})
+            run.write_pictures(cell, {"points": np.full((8, 2), number, np.float32)})
+            end = np.full((8, 2), number, np.float32)
+            path = {"sigma": np.ones(1), "x": end[None], "d": end[None], "end": end}
+            run.write_trajectories(cell, path)
+    frame, homes = load(tmp_path).frame, {"": tmp_path}
+    ((title, rows),) = comparable_parts(frame)
+    ranked = rows_by_curve_budget(rows)["rk45", 40]
+    assert (ranked["cell"], rows["cell"].tolist()[-1]) == ("a", "b")
+    ((_, figure),) = samples(tmp_path)
+    assert sorted(axes.lines[0].get_xdata()[0] for axes in figure.axes) == [0, 2]
+    kept = KeptSamples.read(title, rows, homes)
+    draw = kept.drawing_function(9, 144)
+    by_cell = {entry.record["cell"]: kept.stacks[i] for i, entry in kept.entries.items()}
+    (grid,) = grids_of([(title, rows)], homes)
+    assert grid is not None
+    tiles = {curve: tile.image for curve, (tile,) in grid.rows}
+    assert tiles == {"rk45": draw(by_cell["a"]), "euler": draw(by_cell["c"])}
+    _, paths = _read_trajectories(rows, homes)
+    assert paths["rk45"]["end"][0, 0] == 0
+    (found,) = findings_of(frame).by_title.values()
+    assert found is not None
+    best = replace(found.best[0], row=ranked, ties=())
+    shown = sample_rows_of(title, rows, homes, best)
+    alone = sample_rows_of(title, rows.loc[rows["cell"] != "b"], homes, best)
+    assert shown == alone
 
 
 def test_load__runs_keep_their_names_in_files_and_beside_other_runs(tmp_path):
@@ -208,7 +255,7 @@ def test_write_figures__a_sampler_of_another_model_is_not_of_the_chosen_one(tmp_
 
 def test_model_section__a_model_named_with_its_run_has_that_run_s_facts(tmp_path):
     for note in "ab":
-        run = RunDir.create(tmp_path / note)
+        run = new_run(tmp_path / note)
         references = {"m": {"identity": "x", "note": f"few in {note}"}}
         run.write_run({"models": {"m": note}, "references": references})
         table_of({"rmse": 1.0, "estimator": "reference x"}).to_csv(tmp_path / note / "table.csv")

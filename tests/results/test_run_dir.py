@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from new_runs import new_run
 
 from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.run_directory.layout import CELL, MADE, QUALITY
@@ -13,7 +14,7 @@ def shard(run, cell, start, stop):
 
 
 def planned(path, cell="c", *, made_by="s-m-x", size=10):
-    run = RunDir.create(path)
+    run = new_run(path)
     run.write_run({"suite": {}})
     run.plan(cell, {"sampler": "heun", "made_by": made_by})
     run.write(cell, MADE, {"shard": size})
@@ -23,20 +24,20 @@ def planned(path, cell="c", *, made_by="s-m-x", size=10):
 def test_creation_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="is a file, not a run directory"):
-        RunDir.create(tmp_path / "file")
+        new_run(tmp_path / "file")
     with pytest.raises(ValueError, match=r"cannot write to .*file/below"):
-        RunDir.create(tmp_path / "file" / "below")
+        new_run(tmp_path / "file" / "below")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("x")
     with pytest.raises(ValueError, match=r"is not a run directory \(it holds 'cat.jpg'\)"):
-        RunDir.create(tmp_path / "photos")
+        new_run(tmp_path / "photos")
     assert [entry.name for entry in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
 
 
 def test_creation_takes_new_empty_and_existing_run_directories(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("a/b", "empty", "a/b"):
-        run = RunDir.create(tmp_path / name)
+        run = new_run(tmp_path / name)
         run.write_run({"suite": {}})
         (run.path / "notes.txt").write_text("a user's own file, once it is a run directory")
     with pytest.raises(ValueError, match="is not a run directory"):
@@ -44,12 +45,12 @@ def test_creation_takes_new_empty_and_existing_run_directories(tmp_path):
 
 
 def test_a_directory_killed_before_run_json_is_still_one(tmp_path):
-    RunDir.create(tmp_path)
-    assert RunDir.create(tmp_path).read_run() == {}
+    new_run(tmp_path)
+    assert new_run(tmp_path).read_run() == {}
 
 
 def test_only_one_process_holds_the_lock_and_it_clears_half_files(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     stray = tmp_path / "parts" / "c" / ".x.npz.0123456789ab.part"
     stray.parent.mkdir()
     stray.write_text("half")
@@ -57,7 +58,7 @@ def test_only_one_process_holds_the_lock_and_it_clears_half_files(tmp_path):
         assert not stray.exists()
         with (
             pytest.raises(ValueError, match="another samplerbench process is running"),
-            RunDir.create(tmp_path).lock(),
+            RunDir.at(tmp_path).lock(),
         ):
             pass
     with run.lock():
@@ -65,7 +66,7 @@ def test_only_one_process_holds_the_lock_and_it_clears_half_files(tmp_path):
 
 
 def test_cells_are_what_was_planned(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.write_run({"suite": {}})
     run.plan("b", {"sampler": "heun"})
     run.plan("a", {"sampler": "euler"})
@@ -91,10 +92,10 @@ def test_a_folder_of_another_program_is_left_alone(tmp_path):
     with pytest.raises(
         ValueError, match=r"is not a run directory \(its run.json is " r"another program's\)"
     ):
-        RunDir.create(tmp_path / "x")
+        new_run(tmp_path / "x")
     (tmp_path / "x" / "run.json").unlink()
     with pytest.raises(ValueError, match="is not a run directory"):
-        RunDir.create(tmp_path / "x")
+        new_run(tmp_path / "x")
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
         ".log.part",
         "report.html",
@@ -103,7 +104,7 @@ def test_a_folder_of_another_program_is_left_alone(tmp_path):
 
 
 def test_half_files_of_others_are_left_alone(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     (tmp_path / "notes").mkdir()
     for place in ("notes/.thesis.tex.part", "notes/.a.npz.0123456789ab.part", "parts/.mine.part"):
         (tmp_path / place).write_text("theirs")
@@ -121,7 +122,7 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path):
         run.write("d", QUALITY, {"a": 1})
     (run.path / "reference").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     with pytest.raises(ValueError, match="is a symbolic link"):
-        RunDir.create(run.path)
+        new_run(run.path)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -228,7 +229,7 @@ def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path,
 
     from samplerbench.results.result_table import load
 
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"suite": {"name": "quick"}, "provenance": {}}))
     (tmp_path / "parts" / "c").mkdir()
     run.part_path("c", CELL).write_text(json.dumps({"model": "gmm-2d", "sampler": "heun"}))
@@ -240,7 +241,7 @@ def test_a_run_from_before_there_were_seals_is_read_and_said_to_be_one(tmp_path,
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "a\nb", "-x"])
 def test_names_cannot_leave_the_directory(tmp_path, name):
     with pytest.raises(ValueError, match="cannot name a file of a run"):
-        RunDir.create(tmp_path).part_path(name, "cell.json")
+        new_run(tmp_path).part_path(name, "cell.json")
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
@@ -261,7 +262,7 @@ def test_ranges_cover_the_samples_once_and_do_not_depend_on_history(tmp_path_fac
 
 
 def test_run_reader_reads_what_another_object_wrote(tmp_path):
-    writer, reader = RunDir.create(tmp_path), RunDir.open(tmp_path)
+    writer, reader = new_run(tmp_path), RunDir.open(tmp_path)
     writer.plan("c", {"model": "m"})
     assert reader.read("c", QUALITY) is None
     writer.write("c", QUALITY, {"status": "ok"})

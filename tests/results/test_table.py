@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from looping import each
+from new_runs import new_run
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
 from samplerbench.results.quantities import column_names, columns
 from samplerbench.results.result_table import ResultTable, load, rebuild
-from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.text import escape_markdown, format_number, markdown_table
 
 
@@ -81,7 +81,7 @@ def test_order_of_rows_does_not_depend_on_the_order_of_arrival(run):
 
 
 def test_an_extended_cell_shows_its_old_numbers_until_there_are_new_ones(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.plan("c", {"model": "m", "sampler": "heun", "samples": 100})
     run.write("c", "quality.json", {"samples": 50, "fid_proxy": 1.5, "status": "ok"})
     row = load(tmp_path).frame.iloc[0]
@@ -89,7 +89,7 @@ def test_an_extended_cell_shows_its_old_numbers_until_there_are_new_ones(tmp_pat
 
 
 def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
-    run = RunDir.create(tmp_path / "run")
+    run = new_run(tmp_path / "run")
     for cell, flags in (("old", {}), ("new", {"fd_conv_flag": ""})):
         run.plan(cell, {"sampler": cell})
         run.write(cell, "quality.json", {"status": "ok", "fid_flag": "few", **flags})
@@ -102,7 +102,7 @@ def test_where_fd_conv_has_no_flag_of_its_own_it_is_that_of_fid_proxy(tmp_path):
 
 
 def test_a_cell_planned_as_skipped_stays_so(tmp_path):
-    run = RunDir.create(tmp_path)
+    run = new_run(tmp_path)
     run.plan("c", {"model": "m", "sampler": "x", "status": "skipped", "reason": "needs labels"})
     assert load(tmp_path).frame.loc[0, ["status", "reason"]].tolist() == ["skipped", "needs labels"]
 
@@ -171,7 +171,7 @@ def test_loading_something_else_is_a_clear_error(tmp_path):
 
 
 def test_an_empty_run_has_an_empty_table(tmp_path):
-    RunDir.create(tmp_path)
+    new_run(tmp_path)
     assert len(rebuild(tmp_path)) == 0
     assert load(tmp_path / "table.csv").frame.columns.tolist() == list(column_names())
 

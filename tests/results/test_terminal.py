@@ -90,6 +90,13 @@ def test_names_are_not_markup():
     assert "[bold]" in text
 
 
+def test_the_legend_is_printed_once_for_models_with_one_legend(run):
+    whole = "\n".join(printed(load(run.path), metric="rmse"))
+    assert len(load(run.path).frame["model"].unique()) > 1
+    assert whole.count("rmse by NFE budget") == 1
+    assert "\n\n\n" not in whole
+
+
 def test_spark_lines_are_on_the_logarithmic_scale_of_their_model(run):
     values = [10.0**-n for n in range(8)]
     assert sparkline(values, positive_range(values)) == "█▇▆▅▄▃▂▁"

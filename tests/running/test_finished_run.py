@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from new_runs import new_run
 from test_resume import run, small
 
 from samplerbench.benchmarks.running.progress import ProgressReporter
@@ -87,7 +88,7 @@ def test_a_damaged_part_of_a_finished_run_is_made_again(tmp_path, damage, name):
 
 
 def test_nothing_is_remembered_between_two_looks(tmp_path):
-    directory = RunDir.create(tmp_path)
+    directory = new_run(tmp_path)
     directory.plan("c", {"model": "m"})
     with directory.lock():
         directory.write("c", QUALITY, {"status": "ok"})

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from new_runs import new_run
 from quiet_runs import quiet_run, quiet_setup
 from rich.console import Console
 
@@ -34,7 +35,6 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import sharing as leases
 from samplerbench.results.run_directory.layout import LEASE
-from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.run_directory.sharing import FOLDER, STALE, Claims, Lead
 
 SUITE = """
@@ -142,7 +142,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
     whole = quiet_run(small(), tmp_path / "whole").frame
     out = tmp_path / "run"
     quiet_run(small(samples=512), out)  # so that cells are planned
-    directory, claims = RunDir.create(out), Claims(out)
+    directory, claims = new_run(out), Claims(out)
     helper = quiet_setup(small(), out, join=True)
     cells = [cell.key for cell in helper.cells]
     with directory.lock():
@@ -164,7 +164,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
 
 def test_one_that_has_other_cells_is_told_who_is_there(tmp_path):
     out = tmp_path / "run"
-    directory, claims = RunDir.create(out), Claims(out)
+    directory, claims = new_run(out), Claims(out)
     other = quiet_setup(small(samplers=["ddpm"]), out, join=True)
     with directory.lock():
         claims.publish_plan(["another-cell"])
@@ -178,7 +178,7 @@ def test_one_that_joined_goes_on_where_the_leader_ended(tmp_path):
     """As by Ctrl-C, which takes the claims away."""
     out = tmp_path / "run"
     quiet_run(small(samples=512), out)  # so that cells are planned
-    directory, claims = RunDir.create(out), Claims(out)
+    directory, claims = new_run(out), Claims(out)
     helper, tables = quiet_setup(small(), out, join=True), []
     runs = threading.Thread(target=lambda: tables.append(runner.run_or_join(helper)))
     with directory.lock():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from new_runs import new_run
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.scoring.path_curvature import (
@@ -215,7 +216,7 @@ def test_paths_that_are_not_finite_have_no_summary(tmp_path):
     model = make_model("gmm-2d")
     model.denoise = lambda x, _sigma, _labels: x * math.nan
     cell = SimpleNamespace(seed=0, dtype="float64", device="cpu", batch_size=4, model="m")
-    store_curvature(RunDir.create(tmp_path / "r"), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
+    store_curvature(new_run(tmp_path / "r"), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
     assert RunDir.open(tmp_path / "r").read_run() == {}
 
 

@@ -87,7 +87,7 @@ def test_the_lock_is_tried_before_models_are_loaded(tmp_path, monkeypatch):
         setup, "load_references", lambda *_: pytest.fail("references are loaded first")
     )
     with (
-        RunDir.create(tmp_path / "run").lock(),
+        RunDir.at(tmp_path / "run").lock(),
         pytest.raises(ValueError, match="another samplerbench process is running"),
     ):
         quiet_setup(suite(), tmp_path / "run")
