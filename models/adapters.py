@@ -341,14 +341,14 @@ class NativeDenoiser(Denoiser):
         if not ends or self.time.of != "t":
             raise ValueError(
                 f"model {self.name}: it has no infinite level: its process ends before, or the network "
-                "is told the level itself; give a finite sigma_max"
+                "takes the level itself; give a finite sigma_max"
             )
         nu = float(getattr(self.process, "noise_scale", 1.0))
         limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
         if self.prediction not in limits:
             raise ValueError(
-                f"prediction {self.prediction!r} has no limit at an infinite level; v, flow and x0 "
-                "have one"
+                f"model {self.name}: prediction {self.prediction!r} has no limit at an infinite level; v, "
+                "flow and x0 have one"
             )
         keep, weigh = limits[self.prediction]
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))

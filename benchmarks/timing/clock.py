@@ -34,7 +34,7 @@ class CallTimes(NamedTuple):
 
     ms: float  # between CUDA events on a GPU; of the monotonic clock on a CPU
     wall_ms: float  # of the monotonic clock until the device is idle; ms on a CPU
-    second_clock: float | None = None  # in Clock.second_clock_unit; None without a second clock
+    second_clock: float | None = None  # in DeviceTimer.second_clock_unit; None without one
 
 
 Stopwatch = Callable[[Callable[[], object]], CallTimes]

@@ -19,6 +19,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from ...models.cards.network import NETWORKS
 from ...models.registry import make_model
 from ...results.comparison.times import median_interval
 from .clock import DeviceTimer
@@ -187,9 +188,6 @@ def _parse_requirement(text: str) -> RequiredPackage:
     return RequiredPackage(found.name, str(found.specifier), extra[1] if extra else "", version)
 
 
-SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
-
-
 @dataclass(frozen=True)
 class Diagnosis:
     """Diagnosis of a machine: facts, steadiness by device; ``broken`` has a sentence per defect."""
@@ -260,7 +258,7 @@ def _missing_packages(required: list[RequiredPackage]) -> list[str]:
 
 def _broken_models() -> list[str]:
     broken = []
-    for name in SHIPPED:
+    for name in NETWORKS:
         try:
             model = make_model(name)
             x, ids = torch.full((1, *model.event), 0.5), torch.zeros(1, dtype=torch.int64)

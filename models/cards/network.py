@@ -53,6 +53,10 @@ class NetworkDenoiser(Denoiser):
         """Return the network's estimate of E[x0 | x]; None means "no label" for all rows."""
         level = level_per_row(sigma, x, x.dtype)
         if labels is None:
+            if not self.null_label:
+                raise ValueError(
+                    f"model {self.name} has nothing that means no condition; give labels"
+                )
             labels = torch.full((len(x),), self.classes, device=x.device)
         x = x.contiguous(memory_format=torch.channels_last)
         return self._net(x, level, labels).contiguous()

@@ -17,11 +17,13 @@ from samplerbench.benchmarks.timing import machine
 from samplerbench.benchmarks.timing.doctor import (
     RequiredPackage,
     Steadiness,
+    _broken_models,
     _summarise_times,
     diagnose_machine,
     measure_steadiness,
     required_packages,
 )
+from samplerbench.models.cards.network import NETWORKS
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,14 @@ def doctor(monkeypatch, capsys, found):
 def test_nothing_is_broken_where_the_tests_run(found):
     assert found.broken == []
     assert {"torch", "numpy"} <= {package.name for package in found.packages if package.fits}
+
+
+def test_broken_models__each_shipped_network_is_tried(monkeypatch):
+    def refuse(name):
+        raise ValueError("its weights are damaged")
+
+    monkeypatch.setattr("samplerbench.benchmarks.timing.doctor.make_model", refuse)
+    assert [sentence.split()[1] for sentence in _broken_models()] == list(NETWORKS)
 
 
 def test_it_prints_json_with_everything(doctor):
