@@ -69,9 +69,10 @@ class NetworkDenoiser(Denoiser):
         return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with the network's weights on ``device``."""
+        """Return a copy of this model with its network and decoder on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
+        twin.decoder = self.decoder and self.decoder.to(device)
         return twin
 
     @cached_property
@@ -190,10 +191,10 @@ class LatentNetwork(NetworkDenoiser):
     """Denoiser of a shipped EDM network on latents, with a decoder from latents to images.
 
     States and samples are latents. Features and classes are computed from decoded images. The
-    decoder, ``autoencoder``, can encode images too.
+    decoder can encode images too.
     """
 
-    autoencoder: CardDecoder
+    decoder: CardDecoder
 
     def __init__(self, card: Card) -> None:
         tensors = card.tensors()
@@ -205,15 +206,7 @@ class LatentNetwork(NetworkDenoiser):
         self.limits = None
         module = prepare_for_inference(Autoencoder(**card.architecture["autoencoder"]))
         module.load_state_dict(autoencoder)
-        self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
-        self.decoder = self.autoencoder
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with the weights of network and decoder on ``device``."""
-        twin = super().to(device)
-        twin.autoencoder = self.autoencoder.to(device)
-        twin.decoder = twin.autoencoder
-        return twin
+        self.decoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
 
 
 NETWORKS: dict[str, type[NetworkDenoiser | NetworkFlow]] = {
