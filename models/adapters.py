@@ -279,8 +279,9 @@ class NativeDenoiser(Denoiser):
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             if not self.infinite:
                 raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-            scale, network_time, keep, weigh = self._infinity_terms
-            return keep * x + weigh * self._network_output(scale * x, network_time, labels)
+            scale, network_time, skip_weight, output_weight = self._infinity_terms
+            output = self._network_output(scale * x, network_time, labels)
+            return skip_weight * x + output_weight * output
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -350,9 +351,9 @@ class NativeDenoiser(Denoiser):
                 f"model {self.name}: prediction {self.prediction!r} has no limit at an infinite level; v, "
                 "flow and x0 have one"
             )
-        keep, weigh = limits[self.prediction]
+        skip_weight, output_weight = limits[self.prediction]
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))
-        return self.process.sigma(time), network_time, keep, weigh * self.factor
+        return self.process.sigma(time), network_time, skip_weight, output_weight * self.factor
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return trained times, nearest to ``time`` or ``level``; ``time`` if all are allowed."""
