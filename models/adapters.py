@@ -279,8 +279,9 @@ class NativeDenoiser(Denoiser):
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             if not self.infinite:
                 raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-            scale, network_time, keep, weigh = self._infinity_terms
-            return keep * x + weigh * self._network_output(scale * x, network_time, labels)
+            scale, network_time, skip_weight, output_weight = self._infinity_terms
+            output = self._network_output(scale * x, network_time, labels)
+            return skip_weight * x + output_weight * output
         level = (
             sigma.detach().double().cpu().numpy()
             if isinstance(sigma, Tensor)
@@ -341,18 +342,18 @@ class NativeDenoiser(Denoiser):
         if not ends or self.time.of != "t":
             raise ValueError(
                 f"model {self.name}: it has no infinite level: its process ends before, or the network "
-                "is told the level itself; give a finite sigma_max"
+                "takes the level itself; give a finite sigma_max"
             )
         nu = float(getattr(self.process, "noise_scale", 1.0))
         limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0), "flow": (nu, -1.0)}
         if self.prediction not in limits:
             raise ValueError(
-                f"prediction {self.prediction!r} has no limit at an infinite level; v, flow and x0 "
-                "have one"
+                f"model {self.name}: prediction {self.prediction!r} has no limit at an infinite level; v, "
+                "flow and x0 have one"
             )
-        keep, weigh = limits[self.prediction]
+        skip_weight, output_weight = limits[self.prediction]
         network_time = self.time.network_input(np.array([time]), np.array([1.0]))
-        return self.process.sigma(time), network_time, keep, weigh * self.factor
+        return self.process.sigma(time), network_time, skip_weight, output_weight * self.factor
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return trained times, nearest to ``time`` or ``level``; ``time`` if all are allowed."""

@@ -83,11 +83,9 @@ def _lines_of_diagnosis(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
         gpu += f", driver {card['driver']}" if card["driver"] else ""
         gpu += f", at most {card['power_limit_w']:.0f} W" if card["power_limit_w"] else ""
     yield "GPU", gpu
-    yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
     lacking = ", ".join(text for key, text in COUNTERS.items() if not counters[key])
     yield "not here", lacking or "nothing"
-    yield "RAPL", f"energy of the processor: {counters['rapl']}"
     for device, s in diagnosis.steadiness.items():
         yield (
             f"work ({device})",

@@ -23,8 +23,9 @@ from ...results.values import Record
 from ..sampling.failure import error_in_words
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from ..timing.cell_timing import time_batch_sizes
+from ..timing.cell_timing import knee_batch_size, sweep_batch_sizes
 from ..timing.cells import time_cells
+from ..timing.clock import DeviceTimer, set_backends
 from ..timing.machine import describe_device, package_version
 from .cell_states import is_skipped_or_failed
 from .executors import Call, Executor, Failure, InProcess, Tell, WorkerContext
@@ -67,7 +68,7 @@ class TimesTask:
     """Task that times cells of one model; ``parts`` has a task for each cell.
 
     ``size`` is the batch size, 0 for each cell's own; None times the first cell at many batch sizes
-    (:func:`.time_batch_sizes`). ``within`` limits the total seconds.
+    (:func:`.sweep_batch_sizes`). ``within`` limits the total seconds.
     """
 
     parts: tuple[CellTask, ...]
@@ -104,12 +105,20 @@ class TimesTask:
             )
             return records
         try:
-            how = self.options, device, self.within
-            swept = time_batch_sizes(model, cells[0], *how, lambda n: tell(f", batches of {n}"))
+            with set_backends(self.options):
+                points, ended = sweep_batch_sizes(
+                    model,
+                    cells[0],
+                    DeviceTimer(device).time,
+                    self.options.sweep,
+                    progress=lambda batch: tell(f", batches of {batch}"),
+                    within=self.within,
+                )
         except Exception as error:  # a sampler may refuse a batch; other cells are timed
             raise Failure("failed", error_in_words(error)) from error
-        if not swept["points"]:
-            raise Failure("failed", f"no batch size was timed, since {swept['ended']}")
+        if not points:
+            raise Failure("failed", f"no batch size was timed, since {ended}")
+        swept: Record = {"points": points, "knee": knee_batch_size(points), "ended": ended}
         return {cells[0].key: swept}
 
 

@@ -44,7 +44,6 @@ from .data import ModelData, ScoringReference
 from .versions import (
     METRICS,
     check_results,
-    measured_versions,
     requested_metrics,
     stored_numbers,
     version_of,
@@ -69,10 +68,10 @@ def _run_metric(
 
 TrajectorySource = Callable[[Cell, int], Trajectories]
 
-KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
+STORED_FILES, PICTURES, PATHS = "kept", "pictures", "paths"
 """Item of ``quality.json`` that lists a cell's other files; two names in this list."""
 
-ASKED = "asked"
+SCORE_INPUTS = "asked"
 """Item of ``quality.json`` with the inputs of a score, which decide if it is outdated."""
 
 
@@ -138,8 +137,8 @@ class Scorer:
         too few unrounded samples. This cell must be drawn again before others can be scored.
         """
         curvatures = self.run.read_run().get(CURVATURE) or {}
-        curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
-        if not curvature_lacks and not any(map(self.why_unscored, cells)):
+        needs_curvature = self.suite.path_curvature and cells[0].model not in curvatures
+        if not needs_curvature and not any(map(self.why_unscored, cells)):
             return None
         try:
             self._score_all(cells)
@@ -150,7 +149,7 @@ class Scorer:
     def _score_all(self, cells: Sequence[Cell]) -> None:
         try:
             solutions = self._converged_endpoints(cells)
-            scale = self._load_scoring_reference(cells[0])
+            reference = self._load_scoring_reference(cells[0])
         except (_UnusableShardError, DamagedError, OSError):
             raise
         except Exception as error:
@@ -163,7 +162,7 @@ class Scorer:
         data = ModelData(self.precise_model, cells[0].device)
         for place, cell in enumerate(cells, 1):
             solution = solutions.get(choose_endpoint_solver(self.precise_model, cell))
-            stamp = self._stamp(cell, solution, scale)
+            stamp = self._stamp(cell, solution, reference)
             done = self.run.read(cell.key, QUALITY) or {}
             before = {key: done.get(key, ()) for key in stamp}
             same = done.get("status") == "ok" and before == stamp
@@ -172,7 +171,7 @@ class Scorer:
             self.report.set_stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
             try:
                 shards, follows_path = self._gather(cell), cell.sampler.stochastic
-                context = CellContext(shards, cell.samples, data, scale, solution, follows_path)
+                context = CellContext(shards, cell.samples, data, reference, solution, follows_path)
                 record, influences = self._score_cell(cell, context, done if same else {})
                 whole = {"status": "ok", "reason": "", **stamp, **record}
                 self.run.write_score(cell.key, whole, influences)
@@ -216,11 +215,11 @@ class Scorer:
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
-        before, now = done.get(ASKED) or {}, self._inputs(cell)
+        before, now = done.get(SCORE_INPUTS) or {}, self._inputs(cell)
         if before != now:
             other = [name for name in now if before.get(name) != now[name]] or ["what is asked"]
             return f"scored with other {' and '.join(other).replace('_', ' ')}"
-        stored_versions = measured_versions(done)
+        stored_versions = done.get(METRICS) or {}
         other = [
             name
             for name, version in self.metric_versions.items()
@@ -230,7 +229,7 @@ class Scorer:
             kind = "is new" if other[0] not in stored_versions else "has another version"
             more = f", and {len(other) - 1} more" if len(other) > 1 else ""
             return f"metric {other[0]} {kind}{more}"
-        written = done.get(KEPT) or {}
+        written = done.get(STORED_FILES) or {}
         files = {
             PICTURES: self.run.pictures_path(cell.key),
             PATHS: self.run.trajectories_path(cell.key),
@@ -253,11 +252,11 @@ class Scorer:
         """Write the pictures of a cell, and return its quality columns and influence values."""
         shards = context.shards.parts
         arrays = self.run.read_influence(cell.key) if done else None
-        if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
+        if (done.get(STORED_FILES) or {}).get(INFLUENCE) and arrays is None:
             done = {}  # its numbers are of no use without their influence values
         record, influences = self._measure(cell, context, done, arrays or {})
         written = {INFLUENCE: bool(influences)}
-        record |= {**count_columns(shards), KEPT: written}
+        record |= {**count_columns(shards), STORED_FILES: written}
         if context.scoring_reference is not None:
             record["clamped"] = mean_over_batches(shards, "clamped")
         picture = read_consecutive_samples(shards, "picture")
@@ -282,7 +281,7 @@ class Scorer:
         Those of an earlier score, ``done`` and ``arrays``, are kept for metrics of an equal version.
         The other metrics of the suite are measured if their needs are met.
         """
-        requested, stored_versions = self.metric_versions, measured_versions(done)
+        requested, stored_versions = self.metric_versions, done.get(METRICS) or {}
         versions: dict[str, str] = {}
         record: Record = {METRICS: versions}
         influences: Arrays = {}
@@ -306,14 +305,14 @@ class Scorer:
         return record, influences
 
     def _stamp(
-        self, cell: Cell, solution: Endpoints | None, scale: ScoringReference | None
+        self, cell: Cell, solution: Endpoints | None, reference: ScoringReference | None
     ) -> Record:
         """Return settings, endpoints and reference, whose change makes a cell's score outdated."""
         return {
             "samples": cell.samples,
             "reference_steps": solution.steps if solution else None,
             "reference_count": len(solution.x) if solution else None,
-            "estimator": scale.identity if scale else None,
+            "estimator": reference.identity if reference else None,
             ASKED: self._inputs(cell),
         }
 

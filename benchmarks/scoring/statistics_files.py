@@ -79,13 +79,13 @@ class RealStatistics:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """Contents of a file: ``known`` are statistics of real samples, one for each feature space.
+    """Contents of a file: ``statistics`` of real samples, one for each feature space.
 
     ``images`` is the shape of the file's array of images ``arr_0`` (ADM's); None without images.
     """
 
     path: Path
-    known: tuple[RealStatistics, ...]
+    statistics: tuple[RealStatistics, ...]
     images: tuple[int, ...] | None = None
 
     def choose_statistics(self, extractor: Extractor, limits: Limits) -> RealStatistics:
@@ -94,19 +94,18 @@ class StatisticsFile:
         They fit if they have as many features, and the same identity and space where these are
         known. Raises a ValueError if none fit.
         """
-        name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
+        name, dims = self.path.name, [len(each.mean) for each in self.statistics]
         exact, space = features_identity(extractor, limits), getattr(extractor, "space", "")
-        fitting = [statistics for statistics in self.known if len(statistics.mean) == extractor.dim]
+        fitting = [each for each in self.statistics if len(each.mean) == extractor.dim]
         if not fitting:
             raise ValueError(
                 f"--reference {name} has statistics of {' and '.join(map(str, dims))} features, but "
                 f"{extractor.identity} gives {extractor.dim}; give the extractor that it was made with"
             )
         right = [
-            statistics
-            for statistics in fitting
-            if statistics.extractor in ("", exact)
-            and ("" in (statistics.space, space) or statistics.space == space)
+            each
+            for each in fitting
+            if each.extractor in ("", exact) and ("" in (each.space, space) or each.space == space)
         ]
         if not right:
             origin = fitting[0].extractor or fitting[0].space
@@ -269,6 +268,6 @@ def write_statistics(
             file,
             mu=moments.mean,
             sigma=cov,
-            n=np.array(moments.n),
-            extractor=np.array(features_identity(extractor, limits)),
+            n=moments.n,
+            extractor=features_identity(extractor, limits),
         )

@@ -66,12 +66,6 @@ def _code_digest(metric: Metric) -> str:
         return "unknown"
 
 
-def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
-    """Return the versions of metrics that a ``quality.json`` stores, by name."""
-    versions = done.get(METRICS)
-    return dict(versions) if isinstance(versions, dict) else {}
-
-
 def stored_numbers(
     metric: Metric, done: Mapping[str, Any], arrays: Arrays
 ) -> tuple[Record, Arrays]:

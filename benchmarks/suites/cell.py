@@ -1,4 +1,4 @@
-"""Cell, which becomes a row of the table; its start, with the error of this; its folder's name."""
+"""Cell, a row of the table before it is measured; start of a run, with its error; names of folders."""
 
 from __future__ import annotations
 

@@ -7,8 +7,10 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
 from ...samplers.spec import format_spec, parse_spec, short_repr
 from .suite import Spec, Suite, check_suite
@@ -18,12 +20,16 @@ DATA_SETS = ("fashion-mnist", "digits", "emoji")
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
 """Schemes, as in ``truncate:inception:w.pth``, and a file; one letter is a Windows drive."""
-_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip|checkpoint):")
+_FILE = re.compile(
+    r"\.(py(:|$)|(npy|npz|json|pth?|pt2|pkl|pickle|ckpt|bin|onnx|safetensors)(\?|$))"
+    r"|(^|:)(inception|dinov2|clip|checkpoint):"
+)
+_SETTING = re.compile(r"(?<=[?&])(embeddings|decoder\.folder|guide)=([^&~/][^&]*)")
+"""Setting of a checkpoint that names a file, a folder or a model, by a relative path."""
 _PYTHON = re.compile(r"\.py(:|$)")
 
-
 LARGEST_FILE = 256 << 10
-MOST_POINTS = 500
+MOST_DOTS = 500
 """Most bytes of a TOML file, and dots in a line: memory grows as the square of the dots."""
 
 
@@ -62,8 +68,8 @@ def _read_toml(path: Path) -> str:
             f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
         )
     text = path.read_text(encoding="utf-8")
-    if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {MOST_POINTS} points; write it on several lines")
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MOST_DOTS} dots; write it on several lines")
     return text
 
 
@@ -107,7 +113,19 @@ def _resolve(value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not _FILE.search(value):
         return value
     match = _PREFIX.fullmatch(value)
-    return value if match is None or match[2][0] == "~" else match[1] + str(folder / match[2])
+    if match is not None and match[2][0] != "~":
+        value = match[1] + str(folder / match[2])
+    return _SETTING.sub(partial(_resolve_setting, folder), value)
+
+
+def _resolve_setting(folder: Path, match: re.Match[str]) -> str:
+    """Return ``name=value`` with a relative path joined to ``folder``, encoded as in a URL."""
+    name, value = match[1], unquote_plus(match[2])
+    placed = _resolve(value, folder) if name == "guide" else str(folder / value)
+    # a decoder's folder may be inside the checkpoint
+    if placed == value or (name != "guide" and not os.path.exists(placed)):
+        return match[0]
+    return f"{name}={quote(placed, safe='/:')}"
 
 
 def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
@@ -123,7 +141,9 @@ def _named_specs(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple
 
 def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
     """Yield (key in the suite, spec with the path) of each Python file in a suite."""
-    return ((key, text) for key, text in _named_specs(suite) if _PYTHON.search(text))
+    return (
+        (key, text) for key, text in _named_specs(suite) if any(map(_PYTHON.search, _parts(text)))
+    )
 
 
 def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
@@ -134,13 +154,28 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     folder = os.path.abspath(file.parent)
     texts = [*_named_specs(suite, suite.schedules or ()), ("reference", suite.reference or "")]
     for key, text in texts:
-        for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
+        for part in _parts(text):
             match = _PREFIX.fullmatch(part)
             path = part if match is None else match[2]
             leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
             inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
             if leads and (path.startswith("~") or not inside):
                 yield key, text
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield a spec's path and settings, as written and decoded: a checkpoint's settings name files."""
+    waiting = [text]
+    while waiting:
+        part = waiting.pop()
+        inside = re.split(r"[?&=]", part)
+        if len(inside) > 1:
+            waiting.extend(inside)
+            continue
+        yield part
+        decoded = unquote_plus(part)
+        if decoded != part:
+            waiting.append(decoded)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -28,7 +28,7 @@ MOST_SAMPLES = 1_000_000_000
 """Most samples of a cell or a batch; larger numbers are typing errors."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
-Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
+SampleCount = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
 BatchSize = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
 StartName = Literal["noise", "mean", "gaussian"]
 NoiseName = Literal["white", "brownian"]
@@ -93,7 +93,7 @@ class Until(StrictTable):
     metric: str | None = None
     margin: float = Field(default=0.01, ge=0)
     target_se: float | None = Field(default=None, gt=0)
-    max_samples: Several | None = None
+    max_samples: SampleCount | None = None
 
     @model_validator(mode="after")
     def _check_question(self) -> Self:
@@ -123,11 +123,11 @@ class ModelEntry(StrictTable):
     """
 
     name: Spec
-    samples: Several | None = None
+    samples: SampleCount | None = None
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
     batch_size: BatchSize | None = None
-    reference_samples: Several | None = None
+    reference_samples: SampleCount | None = None
     extractor: str | None = None
     published: str | None = None
 
@@ -181,7 +181,7 @@ class Suite(StrictTable):
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
     tolerances: tuple[Annotated[float, Field(gt=0)], ...] = (1e-2, 1e-3, 1e-4)
-    samples: Several = 1000
+    samples: SampleCount = 1000
     seed: int = Field(default=0, ge=0, lt=LARGEST_NUMBER)
     end: tuple[Literal["zero", "sigma_min"], ...] = Field(default=("zero",), min_length=1)
     start: tuple[StartName, ...] = Field(default=("noise",), min_length=1)
@@ -191,9 +191,9 @@ class Suite(StrictTable):
     device: Literal["any", "cuda"] = "any"
     batch_size: BatchSize = 128
     dtype: Literal["float32", "float64", "bfloat16", "float16"] | None = None
-    reference_samples: Several = 64
+    reference_samples: SampleCount = 64
     keep: int = Field(default=8, ge=0, le=LARGEST)
-    converged_samples: Several = 1000
+    converged_samples: SampleCount = 1000
     timing: Timing = Timing()
     extractor: str = "card"
     reference: str | None = None
@@ -246,12 +246,12 @@ class Suite(StrictTable):
         ``until`` and ``timing.minutes`` do not count, since a run can be continued. Nor does ``published``.
         Newer keys do not count at their defaults, so that older runs keep their folders.
         """
-        young = {
+        newer_keys = {
             name
             for name in ("extractor", "reference", "metrics", "path_curvature")
             if getattr(self, name) == type(self).model_fields[name].default
         }
-        data = self.model_dump(mode="json", exclude={"until", *young})
+        data = self.model_dump(mode="json", exclude={"until", *newer_keys})
         if data["schedules"] is None:  # as in older runs: karras was every model's default
             data["schedules"] = ["karras"]
         if "reference" in data:

@@ -8,7 +8,6 @@ wait for one another.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -25,9 +24,9 @@ from ..sampling.engine import WorkToTime, prepare_timed_work
 from ..sampling.failure import is_out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
-from .clock import CallTimes, DeviceTimer, Stopwatch, set_backends, warm_up
+from .clock import CallTimes, Stopwatch, warm_up
 from .disturbances import BlockObservations, doubts_of_blocks, raw_observations
-from .gpu_state import STEADY
+from .gpu_state import LARGEST_CLOCK_CHANGE
 
 MOST_VISITS = 2
 """Largest number of visits of a cell, also disturbed ones, as a multiple of ``max_rounds``."""
@@ -64,7 +63,8 @@ class CellTiming:
         fine = [(v, v.block.state and v.block.state.sm_clock) for v in self.visits if not v.doubts]
         clocks = [clock for _, clock in fine if clock]
         usual = median(clocks or [1.0])
-        return [v for v, clock in fine if not clock or abs(clock / usual - 1) <= STEADY / 2]
+        largest = LARGEST_CLOCK_CHANGE / 2
+        return [v for v, clock in fine if not clock or abs(clock / usual - 1) <= largest]
 
     @property
     def counted_visits(self) -> list[TimedVisit]:
@@ -124,9 +124,6 @@ class CellTiming:
             "timing_execution": self.cell.execution,
             "timing_warm": self.warm,
             "timing_observed": raw_observations(blocks),
-            "timing_disturbances": Counter(
-                text for v in self.visits for text in _doubts_without_numbers(v)
-            ),
             "raw_total_ms": times,
             "raw_rounds": [v.round for v in visits],
             "raw_second": [v.total.second_clock for v in visits],
@@ -137,14 +134,6 @@ class CellTiming:
             "raw_discarded_ms": [v.total.ms for v in self.visits if v not in visits],
             **self.facts,
         }
-
-
-def _doubts_without_numbers(visit: TimedVisit) -> list[str]:
-    """Return the doubts of a visit without numbers, so that doubts of one kind can be counted."""
-    return [
-        " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
-        for text in visit.doubts
-    ]
 
 
 GAIN = 1.05
@@ -164,26 +153,6 @@ class SweepPoint(NamedTuple):
     def samples_per_second(self) -> float:
         """Throughput in samples per second."""
         return 1e3 * self.batch / self.ms
-
-
-def time_batch_sizes(
-    model: Denoiser,
-    cell: Cell,
-    options: Timing,
-    device: str,
-    within: float | None,
-    progress: Callable[[int], None],
-) -> Record:
-    """Time a cell's sampler in growing batches, up to ``options.sweep`` samples.
-
-    Returns ``points`` of :func:`sweep_batch_sizes`, their ``knee`` (:func:`knee_batch_size`), and
-    the reason why the sweep ``ended``.
-    """
-    with set_backends(options):
-        points, ended = sweep_batch_sizes(
-            model, cell, DeviceTimer(device).time, options.sweep, progress=progress, within=within
-        )
-    return {"points": points, "knee": knee_batch_size(points), "ended": ended}
 
 
 def knee_batch_size(points: Sequence[SweepPoint]) -> int:
@@ -226,7 +195,7 @@ def sweep_batch_sizes(
         if small_gains == 2:
             return points, "larger batches bring nothing more"
         batch *= 2
-    return points, f"{most} samples are the most that were asked for"
+    return points, f"{most} samples are the limit of the sweep"
 
 
 def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:

@@ -41,7 +41,6 @@ def joules_per_call(
     joules: Callable[[], float | None],
     finish: Callable[[], object],
     seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
     """Return the whole device's energy in J during one call of ``work``; None without a counter.
 
@@ -49,10 +48,10 @@ def joules_per_call(
     every few hundredths of a second. ``finish`` waits until the device is idle.
     """
     finish()
-    before, begin, calls = joules(), clock(), 0
+    before, begin, calls = joules(), time.perf_counter(), 0
     if before is None:
         return None
-    while clock() - begin < seconds:
+    while time.perf_counter() - begin < seconds:
         work()
         finish()
         calls += 1
@@ -65,20 +64,21 @@ CACHE_GUESS = 128 * 2**20  # bytes of the last cache if the system does not repo
 
 
 def cache_filler(device: str) -> torch.Tensor:
-    """Return a tensor of twice the last-level cache's size; writing to it empties the cache."""
-    return torch.empty(2 * last_cache_bytes(device) // 4, dtype=torch.float32, device=device)
+    """Return a tensor of twice the last-level cache's size; writing to it empties the cache.
 
-
-def last_cache_bytes(device: str) -> int:
-    """Return the bytes of a GPU's L2 or a processor's largest cache; CACHE_GUESS if unknown."""
-    if device.startswith("cuda"):
-        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or CACHE_GUESS
+    This is a GPU's L2, or a processor's largest cache.
+    """
     sizes = [0]
-    for path in CPU_CACHES.glob("index*/size"):
-        with suppress(OSError, ValueError):
-            text = path.read_text(encoding="ascii").strip()
-            sizes.append(int(text.rstrip("KM")) << {"K": 10, "M": 20}.get(text[-1], 0))
-    return max(sizes) or CACHE_GUESS
+    if device.startswith("cuda"):
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        sizes.append(int(getattr(properties, "L2_cache_size", 0)))
+    else:
+        for path in CPU_CACHES.glob("index*/size"):
+            with suppress(OSError, ValueError):
+                text = path.read_text(encoding="ascii").strip()
+                sizes.append(int(text.rstrip("KM")) << {"K": 10, "M": 20}.get(text[-1], 0))
+    size = max(sizes) or CACHE_GUESS
+    return torch.empty(2 * size // 4, dtype=torch.float32, device=device)
 
 
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")

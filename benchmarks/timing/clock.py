@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -34,7 +33,7 @@ class CallTimes(NamedTuple):
 
     ms: float  # between CUDA events on a GPU; of the monotonic clock on a CPU
     wall_ms: float  # of the monotonic clock until the device is idle; ms on a CPU
-    second_clock: float | None = None  # in Clock.second_clock_unit; None without a second clock
+    second_clock: float | None = None  # in DeviceTimer.second_clock_unit; None without one
 
 
 Stopwatch = Callable[[Callable[[], object]], CallTimes]
@@ -70,7 +69,8 @@ def make_frequency_reader(gpu: Gpu | None) -> SmClock | None:
 
 def _clock_of_counters() -> SmClock:
     """Return a reader of the mean frequency of multiprocessor 0 since ``start``."""
-    read = import_module(f"{__package__}.sm_counters").read_counters
+    from .sm_counters import read_counters as read  # imported here, since it needs Triton
+
     before, after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
 
     def mhz() -> float | None:

@@ -10,8 +10,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from ...models.cards.network import NETWORKS
 from ...models.registry import make_model
 from ...results.comparison.times import median_interval
 from .clock import DeviceTimer
@@ -28,7 +27,7 @@ from .machine import describe_device, describe_host, load_averages, package_vers
 
 SIDE = {"cpu": 384, "cuda": 4096}
 """Side of the square matrices to multiply, which takes milliseconds on one core or a GPU."""
-STEADY, USABLE = 0.02, 0.10
+STEADY_SPREAD, USABLE_SPREAD = 0.02, 0.10
 """Largest relative interquartile range to trust single times, and to trust medians of many."""
 
 
@@ -50,12 +49,12 @@ class Steadiness:
     @property
     def verdict(self) -> str:
         """Sentence that says how far this machine's times can be trusted."""
-        if self.doubts or self.spread > USABLE:
+        if self.doubts or self.spread > USABLE_SPREAD:
             why = "; ".join(self.doubts) or (
                 f"the same work took times that spread by {self.spread:.0%}"
             )
             return f"Times taken here now are not to be trusted: {why}."
-        if self.spread > STEADY:
+        if self.spread > STEADY_SPREAD:
             return (
                 "Medians of many times can be trusted, single ones cannot: the same "
                 f"work took times that spread by {self.spread:.0%}."
@@ -91,40 +90,20 @@ def _summarise_times(times: list[float], doubts: Sequence[str]) -> Steadiness:
     )
 
 
-RAPL = Path("/sys/class/powercap")
-TRIES = 2000
+def available_counters() -> dict[str, bool]:
+    """Return the available sources of times, load and energy, each True if available.
 
-
-def available_counters() -> dict[str, Any]:
-    """Return the available sources of times, load and energy.
-
-    ``perf_counter_ns`` is the smallest observed step of the clock in ns. ``run_queue`` is True if
-    the kernel reports the wait for a core, ``machine_load`` if it reports the load of all cores.
-    ``rapl`` is "readable", "not readable" or "absent". Other sources are True if available.
+    ``run_queue`` is the kernel's report of the wait for a core, ``machine_load`` of the load of all
+    cores.
     """
     load, gpu = LoadCounters.of_this_moment(), Gpu.of_current_device()
     return {
-        "perf_counter_ns": resolution_ns(),
         "run_queue": load.waited is not None,
         "machine_load": load.busy is not None,
         "cuda_events": torch.cuda.is_available(),
         "nvml": gpu is not None,
         "gpu_energy": gpu is not None and gpu.joules() is not None,
-        "rapl": _rapl(),
     }
-
-
-def resolution_ns() -> int:
-    """Return the smallest positive step between readings of ``perf_counter_ns``; 0 if none."""
-    times = [time.perf_counter_ns() for _ in range(TRIES)]
-    return min((later - sooner for sooner, later in pairwise(times) if later > sooner), default=0)
-
-
-def _rapl() -> str:
-    counts = list(RAPL.glob("intel-rapl:*/energy_uj"))
-    if not counts:
-        return "absent"
-    return "readable" if all(os.access(path, os.R_OK) for path in counts) else "not readable"
 
 
 NAME = "samplerbench"
@@ -187,9 +166,6 @@ def _parse_requirement(text: str) -> RequiredPackage:
     return RequiredPackage(found.name, str(found.specifier), extra[1] if extra else "", version)
 
 
-SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
-
-
 @dataclass(frozen=True)
 class Diagnosis:
     """Diagnosis of a machine: facts, steadiness by device; ``broken`` has a sentence per defect."""
@@ -198,7 +174,7 @@ class Diagnosis:
     machine: dict[str, Any]
     conditions: dict[str, Any]  # load averages
     device: dict[str, Any]  # the GPU if torch sees one, else the CPU
-    counters: dict[str, Any]
+    counters: dict[str, bool]
     threads: int
     packages: list[RequiredPackage]
     steadiness: dict[str, Steadiness]
@@ -260,7 +236,7 @@ def _missing_packages(required: list[RequiredPackage]) -> list[str]:
 
 def _broken_models() -> list[str]:
     broken = []
-    for name in SHIPPED:
+    for name in NETWORKS:
         try:
             model = make_model(name)
             x, ids = torch.full((1, *model.event), 0.5), torch.zeros(1, dtype=torch.int64)

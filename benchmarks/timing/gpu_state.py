@@ -24,7 +24,7 @@ REASONS = {
     0x80: "power brake",
 }
 """Descriptions of reasons for lowered clocks under load, by bit (nvml.h, nvmlClocksEventReason)."""
-STEADY = 0.05  # largest relative change of the SM clock while one cell is timed
+LARGEST_CLOCK_CHANGE = 0.05  # relative, of the SM clock while one cell is timed
 
 
 class GpuState(NamedTuple):
@@ -97,7 +97,7 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
         bits |= state.reasons or 0
     doubts = [f"clocks lowered: {name}" for bit, name in REASONS.items() if bits & bit]
     clocks = [state.sm_clock for state in states if state.sm_clock]
-    if clocks and max(clocks) - min(clocks) > STEADY * max(clocks):
+    if clocks and max(clocks) - min(clocks) > LARGEST_CLOCK_CHANGE * max(clocks):
         doubts.append(f"SM clock between {min(clocks):.0f} and {max(clocks):.0f} MHz")
     others = max((state.others or 0 for state in states), default=0)
     return doubts + ([f"{others} other processes on the GPU"] if others else [])

@@ -177,9 +177,13 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
     loaded = load_references(models, extractors, suite.get("reference", suite.get("real")))
     references = {name: reference for name, reference in loaded.items() if reference is not None}
     for entry in scored:
-        reference = references.get(text(entry.record, "model"))
+        name = text(entry.record, "model")
+        reference = references.get(name)
         if reference is None:
-            continue
+            raise ValueError(
+                f"model {name} was scored against a reference, and has none here; run the suite again in a folder of "
+                "its own"
+            )
         scored_on = text(entry.record, "estimator").split("; ")
         for part in (reference.extractor.identity, f"reference {reference.identity}"):
             if part not in scored_on:

@@ -65,10 +65,10 @@ class FreeParameters:
         n, given = len(self.start), self.sampler
         self._method = given.stands_for if isinstance(given, Tabulated) else given
         self.skipped = 0  # number of first steps without an evaluation
-        rows = given.table if isinstance(given, Tabulated) else ()
+        stored_rows = given.table if isinstance(given, Tabulated) else ()
         self._moved = np.zeros(n)  # logarithms of the network's levels over the grid's
-        if any(row.level for row in rows):
-            pairs = zip(rows, self.start.sigma, strict=False)
+        if any(row.level for row in stored_rows):
+            pairs = zip(stored_rows, self.start.sigma, strict=False)
             self._moved = np.log([(row.level or sigma) / sigma for row, sigma in pairs])
         rows, columns = torch.tril_indices(n, n, -1)
         if self.what != "levels":
@@ -142,8 +142,11 @@ class FreeParameters:
         """Return the positive levels ``(n,)`` at the free numbers, differentiable."""
         if self._spacing is None:
             return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
-        moved = torch.from_numpy(self._z) + free[self._part["gaps"]]
-        return levels_from_numbers(self._spacing, moved)
+        spacing, moved = self._spacing, torch.from_numpy(self._z) + free[self._part["gaps"]]
+        # as Spacing.grid does, whose arrays have no slopes
+        gaps = LEAST + (1 - spacing.steps * LEAST) * moved.softmax(0)
+        falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])
+        return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
 
     def levels_and_weights(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return levels ``(n,)``, weights of state ``(n,)`` and images ``(n, n)``, for autograd."""
@@ -169,13 +172,6 @@ def project_grid(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
     """Return a grid with small gaps widened, and its last positive level above sigma_min."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
     return spacing.grid(spacing.free_numbers(grid))
-
-
-def levels_from_numbers(spacing: Spacing, z: Tensor) -> Tensor:
-    """Return the positive levels ``(steps,)`` of :meth:`.Spacing.grid`, differentiable by ``z``."""
-    gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
-    falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])
-    return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
 
 
 def arrays_of(table: Table) -> tuple[Tensor, Tensor]:

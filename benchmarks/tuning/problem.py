@@ -118,8 +118,9 @@ def make_loss(subject: NamedModel, spec: str) -> tuple[FeatureLoss, Loss]:
 
     Raises a ValueError if the extractor cannot be made for the model, or is not smooth.
     """
+    model = subject.model
     try:
-        extractor = make_scoring_extractor(subject.name, model := subject.model, spec)
+        extractor = make_scoring_extractor(subject.name, model, spec)
         if extractor is None:
             raise ValueError(
                 "the model has no features of its own; give another extractor, such as pixels"

@@ -66,13 +66,13 @@ def search_levels(
     sampler: Sampler,
     steps: int,
     objective: str = "mean",
-    begun: SearchResult | None = None,
+    previous: SearchResult | None = None,
 ) -> SearchResult:
     """Search the levels that bring a deterministic sampler nearest to the endpoints of a problem.
 
     The result is never worse than the best built-in schedule. Built-in schedules spend their last
     evaluation at sigma_min, mostly in vain. So grids of one step more without sigma_min are tried
-    too, and descents start from the best :data:`STARTS` of all grids. With ``begun``, a result
+    too, and descents start from the best :data:`STARTS` of all grids. With ``previous``, a result
     with coarser endpoints, descent starts from its grid only. ``objective`` is a key of
     :data:`.OBJECTIVES`, the means of distances that can be minimised.
     """
@@ -86,7 +86,7 @@ def search_levels(
         return float(np.log(error(spacing.grid(z))))
 
     untuned, early = candidate_grids(steps, model)
-    starts = [] if begun is None else [begun.grid]
+    starts = [] if previous is None else [previous.grid]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * steps}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
@@ -115,14 +115,14 @@ def fit_coefficients(
     steps: int,
     objective: str = "mean",
     what: What = "both",
-    begun: SearchResult | None = None,
+    previous: SearchResult | None = None,
     also: Sequence[Also] = (),
 ) -> SearchResult:
     """Fit numbers of the kinds ``what`` and ``also``, to bring samples nearest to the endpoints.
 
     ``objective`` is a key of :data:`.OBJECTIVES`, the means of distances that can be minimised. The
-    result is never worse than ``begun``, a result with coarser endpoints, or without ``begun`` than
-    the best built-in schedule.
+    result is never worse than ``previous``, a result with coarser endpoints. Without ``previous``, it
+    is never worse than the best built-in schedule.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -133,10 +133,10 @@ def fit_coefficients(
     moves = what in ("grid", "both")
     errors = {g: error(sampler, g) for g in [*untuned, *(early if moves else ())]}
     best = min(untuned, key=errors.__getitem__)
-    if begun is None:
-        begun = SearchResult(min(errors, key=errors.__getitem__), untuned[best], best)
-    initial, start = begun.apply_coefficients(sampler), begun.grid
-    own = begun if begun.table else begun._replace(table=tabulate(sampler, start))
+    if previous is None:
+        previous = SearchResult(min(errors, key=errors.__getitem__), untuned[best], best)
+    initial, start = previous.apply_coefficients(sampler), previous.grid
+    own = previous if previous.table else previous._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     ends = problem.targets(problem.steps)
     runs = Runs(model, problem.ids, problem.seed, x, ends, BATCH, problem.features)

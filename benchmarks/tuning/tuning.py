@@ -161,12 +161,13 @@ class ModelTuning:
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
-        before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
+        before, started = train.meter.rows, perf_counter()
+        teacher_seconds = train.teacher.seconds
         result = self._search(train, target)
         while train.converge_endpoints(*_untuned_and_tuned(target, result)):
             tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
             result = self._search(train, target, result)
-        seconds = perf_counter() - started - (train.teacher.seconds - taught)
+        seconds = perf_counter() - started - (train.teacher.seconds - teacher_seconds)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
         runs = _untuned_and_tuned(target, result)

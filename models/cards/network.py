@@ -53,6 +53,10 @@ class NetworkDenoiser(Denoiser):
         """Return the network's estimate of E[x0 | x]; None means "no label" for all rows."""
         level = level_per_row(sigma, x, x.dtype)
         if labels is None:
+            if not self.null_label:
+                raise ValueError(
+                    f"model {self.name} has nothing that means no condition; give labels"
+                )
             labels = torch.full((len(x),), self.classes, device=x.device)
         x = x.contiguous(memory_format=torch.channels_last)
         return self._net(x, level, labels).contiguous()
@@ -65,9 +69,10 @@ class NetworkDenoiser(Denoiser):
         return labels_for(ids, seed, self.card.data["class_counts"])
 
     def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with the network's weights on ``device``."""
+        """Return a copy of this model with its network and decoder on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
+        twin.decoder = self.decoder and self.decoder.to(device)
         return twin
 
     @cached_property
@@ -186,10 +191,10 @@ class LatentNetwork(NetworkDenoiser):
     """Denoiser of a shipped EDM network on latents, with a decoder from latents to images.
 
     States and samples are latents. Features and classes are computed from decoded images. The
-    decoder, ``autoencoder``, can encode images too.
+    decoder can encode images too.
     """
 
-    autoencoder: CardDecoder
+    decoder: CardDecoder
 
     def __init__(self, card: Card) -> None:
         tensors = card.tensors()
@@ -201,15 +206,7 @@ class LatentNetwork(NetworkDenoiser):
         self.limits = None
         module = prepare_for_inference(Autoencoder(**card.architecture["autoencoder"]))
         module.load_state_dict(autoencoder)
-        self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
-        self.decoder = self.autoencoder
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return a copy of this model with the weights of network and decoder on ``device``."""
-        twin = super().to(device)
-        twin.autoencoder = self.autoencoder.to(device)
-        twin.decoder = twin.autoencoder
-        return twin
+        self.decoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
 
 
 NETWORKS: dict[str, type[NetworkDenoiser | NetworkFlow]] = {

@@ -62,11 +62,13 @@ def has_passed_check(model: Denoiser) -> bool:
 
 def _passed_file(model: Denoiser) -> Path | None:
     """Return the file that marks a passed check; None for a model made without a file."""
-    network, read = innermost_model(model), model.read
-    # a checkpoint's identity contains the hash of its files; another model's may be the user's text
-    if not hasattr(network, "spec") and read is None:
+    network = innermost_model(model)
+    if hasattr(network, "spec"):  # a checkpoint, whose identity contains the hash of its files
+        files = {}
+    elif model.read is None:
         return None
+    else:  # the identity may be the user's text
+        files = dict(model.read.hashes)
     from .checkpoint_denoiser import digest_of_value
 
-    files = {} if hasattr(network, "spec") or read is None else dict(read.hashes)
     return cache_folder() / f"passed-{digest_of_value([network.identity, files])[:16]}"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .opening import CheckpointError, hash_of_file, open_checkpoint
+from .opening import CheckpointError, open_checkpoint
 
 NEGATIVE = "negative_"
 """Prefix of the tensors for "no condition", named as in pipelines of diffusers."""
@@ -86,7 +86,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
         raise _embeddings_error(path, f"{bad[0]} is not finite; compute it again")
     description = {
         "file": str(path.expanduser()),
-        "sha256": hash_of_file(path.expanduser()),
+        "sha256": opened.sha256,
         "rows": count,
         "null": bool(negative),
         "shapes": {name: list(table.shape[1:]) for name, table in tables.items()},

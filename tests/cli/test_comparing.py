@@ -98,6 +98,16 @@ def test_gate_exits_with_1_on_a_regression_and_says_which(runs):
     assert json.loads(invoke("gate", *runs, "--json").stdout)["passed"] is False
 
 
+def test_gate__the_reason_of_most_inconclusive_checks_is_printed(tmp_path):
+    pair = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    for run in pair:
+        for name in ("euler", "heun"):
+            cell = add(run, name, influence=np.arange(9.0))
+            run.write(cell, "timing.json", {"timing_reason": f"no room for batch {len(name)}"})
+    done = invoke("gate", *(run.path for run in pair))
+    assert "inconclusive, 2 of 2 as here: gmm-2d: euler at 10: time no room for" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [

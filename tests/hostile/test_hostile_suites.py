@@ -25,6 +25,7 @@ def written(tmp_path, text):
         {"models": ["checkpoint:/etc/passwd"]},
         {"models": ["checkpoint:../../up.pt?schedule=linear"]},
         {"models": ["checkpoint:in.pt?decoder.folder=/etc"]},
+        {"models": ["checkpoint:in.pt?embeddings=%2e%2e%2fup.safetensors"]},
         {"models": ["checkpoint:~/.ssh/id_rsa"]},
         {"models": [{"name": {"name": "perturbed", "model": "checkpoint:/x.pt"}}]},
         {"schedules": ["tuned(file='/etc/grids.json')"]},
@@ -39,6 +40,21 @@ def test_suite__files_outside_a_suites_folder_are_refused_unless_it_is_trusted(t
     with pytest.raises(ValueError, match=r"outside its folder; .*--trust-suite"):
         refuse_untrusted(suite, str(tmp_path / "s.toml"))
     refuse_untrusted(suite, str(tmp_path / "s.toml"), {*change})  # the command line replaces it
+
+
+@each(
+    "setting",
+    ["guide=code.py&guidance=2", "guide=code%2Epy%3Amake", "guide=in.pt%3Fguide%3Dcode.py%26x%3D1"],
+)
+def test_suite__python_files_in_settings_of_a_checkpoint_are_refused(tmp_path, setting):
+    base = {
+        "name": "s",
+        "models": [f"checkpoint:in.pt?{setting}"],
+        "samplers": ["euler"],
+        "nfe": [5],
+    }
+    with pytest.raises(ValueError, match=r"names the Python file .*--trust-suite"):
+        refuse_untrusted(check_suite(base, "s"), str(tmp_path / "s.toml"))
 
 
 def test_files_in_a_suites_folder_are_not(tmp_path):
@@ -61,7 +77,7 @@ def test_the_command_line_refuses_and_says_the_remedy(arena):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (".".join(["a"] * 50_000) + " = 1", "points"),
+        (".".join(["a"] * 50_000) + " = 1", "dots"),
         ("a = 1\n" * 100_000, "bytes"),
         ("a = " + "[" * 5_000, "not valid TOML"),
         ("a = " + "9" * 5_000, "not valid TOML"),

@@ -47,6 +47,8 @@ def test_it_is_the_identity_at_sigma_min(model):
     x = torch.randn(2, *model.event, dtype=torch.float64)
     assert torch.equal(model.denoise(x, model.sigma_min, torch.tensor([1, 2])), x)
     assert model.kind == "map"
+    with pytest.raises(ValueError, match="fashion-map has nothing that means no condition"):
+        model.denoise(x, 80.0, None)
 
 
 def test_one_jump_is_nearer_to_the_data_than_its_teachers_prediction(model):

@@ -33,20 +33,20 @@ def test_its_samples_are_latents_and_what_is_scored_are_images(model):
 
 
 def test_latents_of_real_images_have_unit_scale(model, real):
-    latents = model.autoencoder.encode(real[0])
+    latents = model.decoder.encode(real[0])
     assert latents.mean((0, 2, 3)).abs().max() < 0.1
     assert torch.allclose(latents.std((0, 2, 3)), torch.ones(4), atol=0.1)
 
 
 def test_the_autoencoder_errs_as_its_card_says(model, real):
-    back = model.decode(model.autoencoder.encode(real[0])).clamp(-1, 1)
+    back = model.decode(model.decoder.encode(real[0])).clamp(-1, 1)
     told = model.card.training["autoencoder"]["held_out_rms"]
     assert (back - real[0]).square().mean().sqrt().item() == pytest.approx(told, rel=0.05)
 
 
 def test_classes_are_seen_in_the_images_of_latents(model, real):
     images, labels = real
-    seen = model.mode_of(model.autoencoder.encode(images[:128]))
+    seen = model.mode_of(model.decoder.encode(images[:128]))
     assert (seen == labels[:128]).double().mean() > 0.7
 
 
@@ -62,8 +62,7 @@ def test_a_copy_has_a_decoder_of_its_own(model):
     twin = model.to("cpu")
     assert twin is not model
     assert twin.decoder is not model.decoder
-    assert twin.autoencoder is twin.decoder
-    assert twin.autoencoder.network is not model.autoencoder.network
+    assert twin.decoder.network is not model.decoder.network
     latents = torch.zeros(2, 4, 8, 8)
     assert torch.equal(twin.decode(latents), model.decode(latents))
 
@@ -84,7 +83,7 @@ def test_two_steps_make_a_latent_model(tmp_path):
     assert card.training["images_seen"] == 64
     made = LatentNetwork(card)
     assert made.decode(made.denoise(torch.randn(3, 4, 8, 8), 1.0, None)).shape == (3, 1, 28, 28)
-    torch.testing.assert_close(made.autoencoder.encode(SET[0]), latents, atol=0.03, rtol=0)
+    torch.testing.assert_close(made.decoder.encode(SET[0]), latents, atol=0.03, rtol=0)
 
 
 def test_a_network_of_one_level_sees_no_other(tmp_path, monkeypatch):

@@ -198,7 +198,7 @@ def test_guidance_of_a_dit(tmp_path):
 
 
 def dance(path):
-    """A pipeline whose call nobody wrote down: sound, of one dimension."""
+    """A pipeline whose call is unknown: sound, of one dimension."""
     torch.manual_seed(0)
     net = diffusers.UNet1DModel(
         sample_size=64, sample_rate=64, in_channels=2, out_channels=2, extra_in_channels=64, norm_num_groups=4,
@@ -223,7 +223,7 @@ def test_a_pipeline_that_nobody_wrote_is_run_itself(tmp_path):
         load(tmp_path, {"event": "[2,32]"}).denoise(torch.zeros(1, 2, 32), 1.0, None)
     model = load(tmp_path, {"event": "[2,64]"})
     said = " ".join(model.spec.evidence)
-    assert "nobody wrote down how a DanceDiffusionPipeline calls its UNet1DModel" in said
+    assert "DanceDiffusionPipeline calls its UNet1DModel is unknown" in said
     assert "loop capture" in said
     x = torch.randn(3, 2, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sigma = float(model.process.level(99.0))

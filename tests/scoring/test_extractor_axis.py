@@ -270,12 +270,16 @@ def test_a_choice_among_schedules_is_scored_in_the_space_of_each_model(tmp_path)
     assert len(compare_fairly(tmp_path / "run", "ddpm", ("fid_proxy",), 0.01, "best").lines) == 1
 
 
-def test_a_choice_among_schedules_is_scored_in_the_space_of_its_rows(spec, tmp_path):
+def test_a_choice_among_schedules_is_scored_in_the_space_of_its_rows(spec, tmp_path, monkeypatch):
     schedules = ["karras", "uniform_lambda"]
     frame_of(tmp_path / "run", extractor=spec, schedules=schedules)
     assert len(compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best").lines) == 1
     (tmp_path / "squares.py").write_text(SQUARES.format(k=2))
     with pytest.raises(ValueError, match="scored in another feature space"):
+        compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best")
+    loading = "samplerbench.benchmarks.tuning.fair_schedules.load_references"
+    monkeypatch.setattr(loading, lambda *_: {"gmm-2d": None})
+    with pytest.raises(ValueError, match="gmm-2d was scored against a reference, and has none"):
         compare_fairly(tmp_path / "run", "euler", ("fid_proxy",), 0.01, "best")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.tuned_schedule import Spacing
-from samplerbench.benchmarks.tuning.free_parameters import levels_from_numbers
+from samplerbench.benchmarks.tuning.free_parameters import FreeParameters
 from samplerbench.benchmarks.tuning.problem import (
     OBJECTIVES,
     TRAIN_IDS,
@@ -99,10 +99,9 @@ def test_a_gradient_is_counted_as_its_forward_pass_and_two_more(train, gmm):
 
 
 def test_levels_with_slopes_are_those_of_the_search():
-    spacing, z = Spacing(6, 0.002, 80.0), np.linspace(-2, 1, 6)
-    assert levels_from_numbers(spacing, torch.from_numpy(z)).tolist() == pytest.approx(
-        spacing.grid(z).sigma[:-1]
-    )
+    start = Spacing(6, 0.002, 80.0).grid(np.linspace(-2, 1, 6))
+    free, z = FreeParameters(make("euler"), start, 0.002, 80.0, "levels"), np.linspace(1, -1, 6)
+    assert free.levels(torch.from_numpy(z)).tolist() == pytest.approx(free.grid(z).sigma[:-1])
 
 
 def test_samples_that_are_not_finite_have_no_slope(train, gmm, monkeypatch):

@@ -180,6 +180,34 @@ def test_unknown_suite_suggests_one():
         load_suite("x" * 300)
 
 
+@pytest.mark.parametrize(
+    ("written", "placed"),
+    [
+        ("net.safetensors", "{}/net.safetensors"),
+        ("a/net.ckpt?schedule=linear", "{}/a/net.ckpt?schedule=linear"),
+        (
+            "checkpoint:net?embeddings=p.safetensors&decoder.folder=vae",
+            "checkpoint:{0}/net?embeddings={0}/p.safetensors&decoder.folder={0}/vae",
+        ),
+        ("checkpoint:net?decoder.folder=inside", "checkpoint:{}/net?decoder.folder=inside"),
+        ("checkpoint:net?embeddings=/p.npz", "checkpoint:{}/net?embeddings=/p.npz"),
+        (
+            "net.pt?guidance=2&guide=checkpoint:bad.pt",
+            "{0}/net.pt?guidance=2&guide=checkpoint:{0}/bad.pt",
+        ),
+        ("net.pt?guidance=2&guide=digits", "{}/net.pt?guidance=2&guide=digits"),
+        ("net.pt?embeddings=a+b%26c", "{0}/net.pt?embeddings={0}/a%20b%26c"),
+    ],
+)
+def test_load_suite__paths_of_models_are_relative_to_the_file(tmp_path, written, placed):
+    for file in ("p.safetensors", "a b&c"):
+        (tmp_path / file).touch()
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "s.toml").write_text(f'models = ["{written}"]\nsamplers = ["euler"]\nnfe = [5]\n')
+    (entry,) = load_suite(str(tmp_path / "s.toml")).models
+    assert entry.name == placed.format(tmp_path)
+
+
 def test_bad_toml_is_named(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("samplers = [")

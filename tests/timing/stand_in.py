@@ -21,7 +21,6 @@ from replaying import Rerun
 from torch.overrides import TorchFunctionMode
 
 from samplerbench.benchmarks.timing import cells, clock
-from samplerbench.benchmarks.timing import cells as energy
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -171,7 +170,6 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
         mock.patch.object(clock, "time", virtual),
         mock.patch.object(cells, "time", virtual),
         mock.patch("samplerbench.samplers.cuda_graphs.CudaGraph", Rerun),
-        mock.patch.object(energy.joules_per_call, "__defaults__", (virtual.perf_counter,)),
     ]
     # mock.patch.dict would forget the modules that are imported within
     before = {name: sys.modules.get(name) for name in modules}

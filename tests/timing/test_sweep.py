@@ -49,7 +49,7 @@ def test_the_sweep_ends_where_memory_does_and_at_the_most_that_was_asked_for():
     (points, ended), _ = swept(most=4)
     assert (knee_batch_size(points), ended) == (
         4,
-        "4 samples are the most that were asked for",
+        "4 samples are the limit of the sweep",
     )
 
 
@@ -93,7 +93,7 @@ def test_a_sweep__that_fails_leaves_the_times_of_other_models(tmp_path, monkeypa
     def refuse(*_args, **_options):
         raise ValueError("I take pairs")
 
-    monkeypatch.setattr(timing_stage, "time_batch_sizes", refuse)
+    monkeypatch.setattr(timing_stage, "sweep_batch_sizes", refuse)
     suite = {"name": "t", "models": ["gaussian", "gmm-2d"], "samplers": ["euler"], "nfe": [2]}
     suite |= {"samples": 4, "keep": 0, "reference_samples": 2, "converged_samples": 4}
     timing = {"sweep": 2, "seconds": 0.1, "max_rounds": 2, "min_rounds": 1}

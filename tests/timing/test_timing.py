@@ -4,13 +4,15 @@ import itertools
 import math
 import random
 import statistics
+from types import SimpleNamespace
 
 import pytest
+import torch
 from timing_rig import Machine, Network, Working, timed
 
 from samplerbench.benchmarks.suites.suite import Timing, check_suite
-from samplerbench.benchmarks.timing import disturbances
-from samplerbench.benchmarks.timing.cells import joules_per_call
+from samplerbench.benchmarks.timing import cells, disturbances
+from samplerbench.benchmarks.timing.cells import cache_filler, joules_per_call
 from samplerbench.benchmarks.timing.clock import CallTimes, warm_up
 from samplerbench.benchmarks.timing.disturbances import LoadCounters
 from samplerbench.results.comparison.times import (
@@ -231,15 +233,23 @@ def test_the_batch_that_is_timed_is_the_one_that_was_asked_for():
     assert [record["ms_per_sample"] for record in sizes] == pytest.approx([2.5, 10.0, 0.625])
 
 
-def test_energy_is_the_growth_of_the_counter_over_a_window_of_whole_calls():
+def test_cache_filler__the_cache_is_that_of_the_current_gpu(monkeypatch):
+    sizes = [SimpleNamespace(L2_cache_size=size << 20) for size in (1, 2)]
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", sizes.__getitem__)
+    monkeypatch.setattr(torch, "empty", lambda count, **_: count)
+    assert cache_filler("cuda") == 2 * (2 << 20) // 4
+
+
+def test_energy_is_the_growth_of_the_counter_over_a_window_of_whole_calls(monkeypatch):
     machine = Machine(now=1e6)
+    monkeypatch.setattr(cells, "time", SimpleNamespace(perf_counter=lambda: machine.now / 1e3))
     watt, finished = 250.0, []
     joules = joules_per_call(
         lambda: machine.work(7.0),
         lambda: machine.now / 1e3 * watt,
         lambda: finished.append(1),
         2.0,
-        clock=lambda: machine.now / 1e3,
     )
     assert joules == pytest.approx(7e-3 * watt)
     assert len(finished) == 1 + math.ceil(2.0 / 7e-3)

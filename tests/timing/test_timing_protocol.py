@@ -131,7 +131,6 @@ def test_disturbed_rounds_are_discarded_and_counted(disturbed):
     assert noisy["timing_rounds"] == 30, "each is made up for"
     assert len(noisy["raw_discarded_ms"]) == noisy["timing_discarded"]
     assert noisy["timing_flag"] == ""
-    assert sum(noisy["timing_disturbances"].values()) == noisy["timing_discarded"]
     assert noisy["ms_per_sample"] == pytest.approx(quiet["ms_per_sample"], rel=0.01)
     assert max(noisy["raw_total_ms"]) < 1.1 * quiet["ms_per_sample"] * BATCH
 

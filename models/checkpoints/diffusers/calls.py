@@ -174,7 +174,7 @@ CONVENTIONS = {
         needs=lambda _: (PROMPT, MASK),
         time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (
-            "it is told the scale of guidance" if config.get("guidance_embeds") else ""
+            "it takes the scale of guidance as an input" if config.get("guidance_embeds") else ""
         ),
     ),
 }

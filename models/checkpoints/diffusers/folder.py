@@ -113,7 +113,7 @@ def _read_pipeline(opened: OpenedCheckpoint, index: Mapping[str, Any]) -> Folder
     prompts = any(name.startswith(TEXT) for name in index)
     why = ""
     if cls not in NETWORKS.values():
-        why = f"nobody wrote down how a {pipeline} calls its {cls}"
+        why = f"the way in which a {pipeline} calls its {cls} is unknown"
     elif prompts and cls not in OF_TEXT:
         why = f"a {pipeline} gives its {cls} more than class numbers"
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
@@ -147,9 +147,8 @@ def _read_scheduler(opened: OpenedCheckpoint, part: str) -> dict[str, Any]:
         if (opened.path / inside).is_file():
             return opened.config(inside)
     raise CheckpointError(
-        f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network predicts "
-        f"at which noise level; copy it there as {wanted}, or give the folder above if that has "
-        f"{INDEX}"
+        f"{opened.path} has no {SCHEDULER}, and without it the prediction at each noise level is unknown; "
+        f"copy it there as {wanted}, or give the folder above if that has {INDEX}"
     )
 
 

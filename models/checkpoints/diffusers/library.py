@@ -31,7 +31,9 @@ from .folder import (
 
 BATCH = 8
 """Default number of latents decoded at a time: 2 GiB for Stable Diffusion at 256 × 256 pixels."""
-FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
+DECODER_REMEDY = (
+    "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
+)
 
 
 def network(spec: Specification, opened: OpenedCheckpoint) -> CalledNetwork | PipelineNetwork:
@@ -219,7 +221,7 @@ def decoder_of(spec: Specification, opened: OpenedCheckpoint) -> Autoencoder | N
         return None
     if not spec.decoder.get("folder"):
         raise CheckpointError(
-            f"{opened.path}: decode=1, but nothing says what makes images; give {FOLDER}"
+            f"{opened.path}: decode=1, but nothing says what makes images; give {DECODER_REMEDY}"
         )
     home, identity = _decoder_folder(spec, opened)
     config = home.config(CONFIG)
@@ -261,7 +263,7 @@ def _decoder_folder(spec: Specification, opened: OpenedCheckpoint) -> tuple[Open
             home = open_checkpoint(path)
             return home, home.sha256 if is_users else ""
     problem = f"{opened.path}: there is no folder {folder} of its decoder here"
-    raise CheckpointError(f"{problem}; give {FOLDER}, or decode=0 to score latents")
+    raise CheckpointError(f"{problem}; give {DECODER_REMEDY}, or decode=0 to score latents")
 
 
 def _check_decoder_parts(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ from ...denoiser import OwnSampling
 from ..specification import Specification, process_of
 from .scheduler import Settings, scheduler_class_stem, specification_fields
 from .steps import (
+    LEVEL_KEYS,
     LOG_STEPS,
     SIGMA_STEPS,
     TABLE_STEPS,
@@ -75,7 +76,6 @@ _UNSUPPORTED_EFFECTS = {
     ("UniPCMultistep", "solver_p"): "another scheduler predicts",
 }
 """Effects that no sampler has, by scheduler class ("" for all) and the setting that causes them."""
-_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
 """Schedulers whose states are x_t of the process, so that their initial noise has variance 1."""
 _MODEL = (
@@ -167,13 +167,13 @@ def _singlestep_orders(settings: Settings, order: int, count: int, *, to_zero: b
 def reasons_against_preset(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
     """Yield each reason why no sampler makes a scheduler's steps; see :func:`preset_of`."""
     if kind not in KNOWN:
-        yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
+        yield f"no sampler is known to step as {scheduler.get('_class_name')}"
         return
     if not sampler_of(scheduler, kind):
         keys = ("algorithm_type", "solver_order", "solver_type")
         keys = ("variance_type",) if kind == "DDPM" else keys
         options = ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
-        yield f"no sampler of ours is it with {options}"
+        yield f"no sampler makes its steps with {options}"
     yield from _unsupported_steps(scheduler, kind)
     yield from _unsupported_levels(scheduler, kind, tokens)
 
@@ -184,11 +184,14 @@ def _unsupported_steps(scheduler: Settings, kind: str) -> Iterator[str]:
             yield f"with {setting} {effect}"
     if kind == "PNDM" and not scheduler.get("skip_prk_steps"):
         yield (
-            "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and "
-            "ours go by that of levels"
+            "without skip_prk_steps it begins with Runge-Kutta steps at midpoints of times, while ours "
+            "are at midpoints of levels"
         )
     if kind == "PNDM" and scheduler.get("prediction_type") == "v_prediction":
-        yield "with prediction_type v_prediction its formula joins several v, and ours noises"
+        yield (
+            "with prediction_type v_prediction its formula combines values of v, while ours combines "
+            "noises"
+        )
     if kind == "UniPCMultistep" and _ends_at_zero(scheduler):
         if not scheduler.get("lower_order_final", True):
             yield "without lower_order_final its last step, to 0, is not a number"
@@ -206,7 +209,7 @@ def _ends_at_zero(scheduler: Settings) -> bool:
 
 
 def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator[str]:
-    spacing_keys = [key for key in _SPACED if scheduler.get(key)]
+    spacing_keys = [key for key in LEVEL_KEYS if key != "use_flow_sigmas" and scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)
     elif kind in LOG_STEPS:
@@ -230,7 +233,8 @@ def _unsupported_levels(scheduler: Settings, kind: str, tokens: int) -> Iterator
         )
     spaced = spacing_keys or scheduler.get("use_flow_sigmas")
     if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and spaced:
-        yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
+        spacing = spacing_keys[0] if spacing_keys else "use_flow_sigmas"
+        yield f"with {spacing} and final_sigmas_type sigma_min its last step is not a number"
     if kind in LOG_STEPS:
         yield from _unsupported_flows(scheduler, kind, spacing_keys)
     training = (scheduler.get("timestep_type"), scheduler.get("prediction_type"))

@@ -92,7 +92,7 @@ def network_class(name: Any) -> type[nn.Module] | None:
 def card_of(
     spec: Specification, network: Network, opened: OpenedCheckpoint
 ) -> dict[str, Any] | None:
-    """Make the content of a ``card.json``; None if the network's class is not this project's."""
+    """Return the content of a ``card.json``; None if the network's class is not this project's."""
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None

@@ -208,19 +208,19 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     channels = persistent.arguments.get("img_channels")
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
-    raw, arguments = class_and_arguments(opened, outer, "model", NETWORKS, OUTER, sizes)
+    class_name, arguments = class_and_arguments(opened, outer, "model", NETWORKS, OUTER, sizes)
     of_preconditioning = {**persistent.arguments, **_level_table(opened.path, outer)}
     classes, side = int(arguments.get("label_dim", 0)), arguments["img_resolution"]
     read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
     return Specification(
         family="edm",
-        network={"class": raw, "arguments": arguments},
+        network={"class": class_name, "arguments": arguments},
         weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["in_channels"], side, side),
         classes=classes,
         null_label=classes > 0 and arguments.get("label_dropout", 0) > 0,
         labels="random" if classes else "none",
-        evidence=persistent.evidence(f"{outer.class_name} around {raw}"),
+        evidence=persistent.evidence(f"{outer.class_name} around {class_name}"),
         sources=dict.fromkeys(read, FILE),
         **PRECONDITIONINGS[outer.class_name](of_preconditioning),
     )

@@ -35,13 +35,13 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
-    raw, arguments = class_and_arguments(opened, persistent.network, "unet", NETWORKS, OUTER)
+    class_name, arguments = class_and_arguments(opened, persistent.network, "unet", NETWORKS, OUTER)
     side, classes = arguments["img_resolution"], int(arguments["label_dim"])
     decoder = _decoder_fields(opened)
     fields_of_file = ("network", "weights", "event", "process", "classes", "decoder")
     return Specification(
         family="edm2",
-        network={"class": raw, "arguments": arguments},
+        network={"class": class_name, "arguments": arguments},
         weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["img_channels"], side, side),
         **edm_fields(persistent.arguments.get("sigma_data", 0.5)),
@@ -49,7 +49,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         labels="random" if classes else "none",
         limits=None if decoder or arguments["img_channels"] != 3 else (-1.0, 1.0),
         decoder=decoder,
-        evidence=persistent.evidence(f"Precond around {raw}"),
+        evidence=persistent.evidence(f"Precond around {class_name}"),
         sources=dict.fromkeys(fields_of_file, FILE),
     )
 

@@ -72,7 +72,7 @@ def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
     """Return images, or their latents, for a network's training or test, with labels."""
     images, labels = datasets.fashion_mnist(split)
     if name in ON_LATENTS:
-        images = latents_of(LatentNetwork(load_card("fashion-latent")).autoencoder.network, images)
+        images = latents_of(LatentNetwork(load_card("fashion-latent")).decoder.network, images)
     return images, labels
 
 

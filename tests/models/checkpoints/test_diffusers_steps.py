@@ -155,7 +155,7 @@ def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
         ({"_class_name": "PNDMScheduler"}, 4, "without skip_prk_steps"),
         ({"_class_name": "PNDMScheduler", "skip_prk_steps": True, "set_alpha_to_one": True}, 4, "with set_alpha_to_one"),
         ({"_class_name": "PNDMScheduler", "prediction_type": "v_prediction"}, 4, "prediction_type v_prediction"),
-        ({"_class_name": "SASolverScheduler"}, 4, "nobody wrote down which sampler of ours is SASolverScheduler"),
+        ({"_class_name": "SASolverScheduler"}, 4, "no sampler is known to step as SASolverScheduler"),
         ({"_class_name": "EulerDiscreteScheduler", "interpolation_type": "log_linear"}, 4, "interpolation_type"),
         ({"_class_name": "EulerDiscreteScheduler", "timestep_type": "continuous"} | V, 4, "timestep_type continuous"),
         ({"_class_name": "DDPMScheduler", "variance_type": "learned_range"}, 4, "variance_type learned_range"),
@@ -172,7 +172,7 @@ def test_native_levels__shift_terminal_stretches_the_times(tmp_path):
         ({"_class_name": "UniPCMultistepScheduler", "disable_corrector": [0]}, 4, "disable_corrector"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_karras_sigmas": True}, 4, "use_karras_sigmas"),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "stochastic_sampling": True}, 4, "stochastic_sampling"),
-        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 4, "nobody wrote down"),
+        ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 4, "no sampler is known to step as"),
     ],
 )  # fmt: skip
 def test_diffusers_config__steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):

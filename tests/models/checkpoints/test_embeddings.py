@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -93,6 +95,15 @@ def test_the_file_is_told_by_its_content(file, tmp_path):
     assert spec.embeddings["rows"] == 3
     assert spec.embeddings["shapes"] == {"prompt_embeds": [2]}
     assert (spec.labels, spec.source("embeddings")) == ("balanced", "user")
+
+
+def test_read_conditions__the_hash_of_a_sharded_file_covers_its_shards(file, tmp_path):
+    index = tmp_path / "p.safetensors.index.json"
+    tensors = {"prompt_embeds": file.name, "negative_prompt_embeds": file.name}
+    index.write_text(json.dumps({"weight_map": tensors}))
+    first = read_conditions(index, []).description["sha256"]
+    save_file({"prompt_embeds": ROWS + 1, "negative_prompt_embeds": NONE}, file)
+    assert read_conditions(index, []).description["sha256"] != first
 
 
 def test_a_denoiser_of_ones_own_takes_conditions(file):

@@ -125,10 +125,10 @@ def test_times_taken_before_a_machine_was_lost_are_kept(tmp_path):
 
 
 def test_a_sweep_that_fails_leaves_the_times_and_a_warning(tmp_path, monkeypatch, caplog):
-    def broken(*_):
+    def broken(*_args, **_options):
         raise RuntimeError("no such device")
 
-    monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.time_batch_sizes", broken)
+    monkeypatch.setattr("samplerbench.benchmarks.running.timing_stage.sweep_batch_sizes", broken)
     timing = {**SUITE["timing"], "batch_size": [4], "sweep": 8}
     frame = run(tmp_path / "run", Elsewhere(), timing=timing)
     assert (frame["ms_per_sample"] > 0).all()

@@ -220,7 +220,7 @@ def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
     if not isinstance(model, LatentNetwork):
         return None
     images, _ = real_images()
-    through, own = to_data(model.autoencoder.encode(images)), to_data.of_images(images)
+    through, own = to_data(model.decoder.encode(images)), to_data.of_images(images)
     return Interval.normal(*paired_difference(through, own))
 
 
