@@ -313,7 +313,7 @@ class Scorer:
             "reference_steps": solution.steps if solution else None,
             "reference_count": len(solution.x) if solution else None,
             "estimator": reference.identity if reference else None,
-            ASKED: self._inputs(cell),
+            SCORE_INPUTS: self._inputs(cell),
         }
 
     def _load_scoring_reference(self, first: Cell) -> ScoringReference | None:
