@@ -106,9 +106,9 @@ def _prediction_weights(
             nu = getattr(process, "noise_scale", 1.0)
             return nu / (nu + level), -level / (nu + level)
         case "velocity":  # p = dx_t / dt by native time (Ma et al. 2024, arXiv:2401.08740, eq. 5)
-            of_data, of_noise = process.speeds(process.t_of(level))
-            total = of_noise - level * of_data
-            return of_noise / total, -level / total
+            alpha_speed, sigma_speed = process.speeds(process.t_of(level))
+            total = sigma_speed - level * alpha_speed
+            return sigma_speed / total, -level / total
         case "score":  # p = -z / sigma_t (Song et al. 2021, arXiv:2011.13456), by Tweedie
             return np.ones_like(level), alpha * level**2
         case "edm":  # c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1)
@@ -163,7 +163,8 @@ class NativeDenoiser(Denoiser):
     Raises:
         ValueError: the network does not take (x_t, t, labels); the prediction is unknown or unfit
             for the process; both classes and conditions are given; ``class_weights`` are not one
-            for each class; or ``infinite`` is set, but is impossible or ``kind`` is ``map``.
+            for each class; the lowest level is 0; or ``infinite`` is set, but is impossible or
+            ``kind`` is ``map``.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -242,6 +243,11 @@ class NativeDenoiser(Denoiser):
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         top = process.level(process.t_max) if sigma_max is None else sigma_max
         self.sigma_max = highest_finite_level(process, top)
+        if not self.sigma_min > 0:
+            raise ValueError(
+                f"model {name}: its lowest level is {self.sigma_min} (t_min={process.t_min}); give "
+                "its process a t_min whose level is above 0"
+            )
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
         """Return ``steps`` falling levels at evenly spaced native times; None for VE and EDM.

@@ -342,10 +342,7 @@ class Wrapper(Denoiser):
         """Return a copy of this wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
-    def passes_at(self, sigma: float) -> int:
-        """Return ``passes`` if it is not the inner model's, else the inner ``passes_at(sigma)``."""
-        return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
-
+    passes_at = forwarded(Denoiser.passes_at)
     draw_labels = forwarded(Denoiser.draw_labels)
     reference = forwarded(Denoiser.reference)
     data = forwarded(Denoiser.data)

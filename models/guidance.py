@@ -1,4 +1,4 @@
-"""Guidance around a Denoiser: classifier-free, by a worse model, and by a classifier."""
+"""Guidance around a Denoiser: classifier-free, and by a worse model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, Pair, Wrapper, level_column
-from .guidance_formulas import GuidanceFormula, LinearGuidance
+from .denoiser import Denoiser, Pair, Wrapper
+from .guidance_formulas import GuidanceFormula, LinearGuidance, RescaledGuidance
 from .label_draws import labels_for
 from .reference import Reference
 
@@ -21,13 +21,13 @@ class AlteringWrapper(Wrapper):
 
     Args:
         inner: the model to wrap.
-        what: the change in a word, such as ``guidance=2``, for the name and the identity.
+        change: the change in a word, such as ``guidance=2``, for the name and the identity.
     """
 
-    def __init__(self, inner: Denoiser, what: str) -> None:
+    def __init__(self, inner: Denoiser, change: str) -> None:
         super().__init__(inner)
-        self.name = f"{inner.name}({what})"
-        self.identity = f"{inner.identity}({what})"
+        self.name = f"{inner.name}({change})"
+        self.identity = f"{inner.identity}({change})"
 
     endpoint = Denoiser.endpoint  # None: the exact end of the changed path is unknown
 
@@ -44,8 +44,8 @@ Interval = tuple[float, float]
 class _Guided(AlteringWrapper):
     """Base class of guidance; subclasses define :meth:`denoise_both`."""
 
-    channels: int | None = None
-    interval: Interval | None = None
+    channels: int | None
+    interval: Interval | None
     formula: GuidanceFormula
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -54,13 +54,36 @@ class _Guided(AlteringWrapper):
 
     def _set_options(
         self,
+        inner: Denoiser,
         scale: float | GuidanceFormula,
         channels: int | None,
         interval: Interval | None,
     ) -> str:
-        """Set the options of guidance, and return their text, ``guidance=2,0.2<sigma<=5``."""
+        """Set the options of guidance, and return their text, ``guidance=2,0.2<sigma<=5``.
+
+        Raises a ValueError if the options do not fit the model ``inner``.
+        """
+        most = inner.event[0]
+        if channels is not None and not 0 < channels <= most:
+            raise ValueError(
+                f"model {inner.name} has {most} channels, so {channels} of them cannot be "
+                f"guided; give 1 to {most}"
+            )
+        if interval is not None and not 0 <= interval[0] < interval[1]:
+            raise ValueError(
+                "guidance needs an interval of levels (low, high) with 0 <= low < high, got "
+                f"{interval}"
+            )
         self.formula = scale if isinstance(scale, GuidanceFormula) else LinearGuidance(scale=scale)
         self.channels, self.interval = channels, interval
+        if (
+            isinstance(self.formula, RescaledGuidance)
+            and math.prod(inner.event[1:]) * (channels or most) < 2
+        ):
+            raise ValueError(
+                f"model {inner.name} is guided in 1 element of a sample, which has no standard "
+                "deviation; leave out guidance_rescale"
+            )
         words = self.formula.text
         if channels is not None:
             words += f",channels={channels}"
@@ -68,25 +91,15 @@ class _Guided(AlteringWrapper):
             words if interval is None else f"{words},{interval[0]:.15g}<sigma<={interval[1]:.15g}"
         )
 
-    def _check_options(self) -> None:
-        channels, most, levels = self.channels, self.event[0], self.interval
-        if channels is not None and not 0 < channels <= most:
-            raise ValueError(
-                f"model {self.inner.name} has {most} channels, so {channels} of them cannot be "
-                f"guided; give 1 to {most}"
-            )
-        if levels is not None and not 0 <= levels[0] < levels[1]:
-            raise ValueError(
-                f"guidance needs an interval of levels (low, high) with 0 <= low < high, got {levels}"
-            )
-
     def _is_guided(self, sigma: float) -> bool:
         return self.interval is None or self.interval[0] < sigma <= self.interval[1]
 
     def _guided_rows(self, sigma: float | Tensor, x: Tensor) -> Tensor | slice | None:
         """Return the guided rows, as a slice or int64 indices; None for no row."""
-        if self.interval is None or not isinstance(sigma, Tensor):
-            return slice(None) if self.interval is None or self._is_guided(float(sigma)) else None
+        if self.interval is None:
+            return slice(None)
+        if not isinstance(sigma, Tensor):
+            return slice(None) if self._is_guided(sigma) else None
         inside = ((sigma > self.interval[0]) & (sigma <= self.interval[1])).expand(len(x))
         rows = inside.nonzero()[:, 0]
         return rows if len(rows) else None
@@ -115,38 +128,7 @@ class _Guided(AlteringWrapper):
         return out
 
 
-class _LabelGuidance(_Guided):
-    """Base class of guidance that uses estimates without a label.
-
-    Raises a ValueError for a model with neither classes nor conditions, or without a null label.
-    """
-
-    def __init__(self, inner: Denoiser, what: str) -> None:
-        if not (inner.classes or inner.conditions):
-            raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
-        if not inner.null_label:
-            raise ValueError(
-                f"model {inner.name} has no embeddings of the negative prompt to guide from; give "
-                "negative_prompt_embeds in the same file"
-                if inner.conditions
-                else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
-            )
-        super().__init__(inner, what)
-
-    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return the inner model's labels, or uniformly drawn labels if it draws none."""
-        labels = self.inner.draw_labels(ids, seed)
-        return labels_for(ids, seed, [1.0] * self._null_label) if labels is None else labels
-
-    @property
-    def _null_label(self) -> int:
-        return self.classes or self.conditions
-
-    def _null_labels(self, x: Tensor) -> Tensor:
-        return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
-
-
-class ClassifierFree(_LabelGuidance):
+class ClassifierFree(_Guided):
     """Model under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598, eq. 6).
 
         d = d_free + scale (d_label - d_free)
@@ -176,10 +158,24 @@ class ClassifierFree(_LabelGuidance):
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        super().__init__(inner, self._set_options(scale, channels, interval))
-        self._check_options()
+        if not (inner.classes or inner.conditions):
+            raise ValueError(f"model {inner.name} has no classes, so it cannot be guided")
+        if not inner.null_label:
+            raise ValueError(
+                f"model {inner.name} has no embeddings of the negative prompt to guide from; give "
+                "negative_prompt_embeds in the same file"
+                if inner.conditions
+                else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
+            )
+        super().__init__(inner, self._set_options(inner, scale, channels, interval))
         self.passes = 2 * inner.passes
         self.infinite = inner.infinite and self.formula.allows_infinite_level
+
+    def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
+        """Return the inner model's labels, or uniformly drawn labels if it draws none."""
+        labels = self.inner.draw_labels(ids, seed)
+        uniform = [1.0] * (self.classes or self.conditions)
+        return labels_for(ids, seed, uniform) if labels is None else labels
 
     def passes_at(self, sigma: float) -> int:
         """Return the inner model's passes at level ``sigma``, doubled inside the interval."""
@@ -187,7 +183,8 @@ class ClassifierFree(_LabelGuidance):
 
     def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
         """Return the guided estimate and d_free; outside the interval, d_label twice."""
-        null_labels = self._null_labels(x)
+        null_label = self.classes or self.conditions
+        null_labels = torch.full((len(x),), null_label, dtype=torch.int64, device=x.device)
         guided_labels = null_labels if labels is None else labels
         rows = self._guided_rows(sigma, x)
         if rows is None:
@@ -242,9 +239,8 @@ class Autoguided(_Guided):
                 f"the guide {guide.name} knows levels up to {guide.sigma_max:.15g}, and would be called at {top:g}; "
                 f"give guidance_interval=[0,{guide.sigma_max:.15g}]"
             )
-        words = self._set_options(scale, channels, interval)
+        words = self._set_options(inner, scale, channels, interval)
         super().__init__(inner, f"{words},guide={guide.name}")
-        self._check_options()
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide = guide
         both = guide.infinite or not self._is_guided(math.inf)
@@ -284,49 +280,3 @@ class Autoguided(_Guided):
         twin = self.rewrapped(inner)
         twin.guide = guide
         return twin
-
-
-class ClassifierGuidance(_LabelGuidance):
-    """Model under classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
-
-        d = d_free + scale sigma² grad_x log p(label | x, sigma)
-
-    d_free is the estimate without a label. The equation is Tweedie's formula for the score of p(x)
-    p(label | x)^scale. Evaluations of the classifier are not counted.
-
-    Args:
-        inner: a model with classes or other conditions, called with "no label" only.
-        log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x, sigma) by row.
-        classifier: name and version or hash of the classifier, for the model's name and identity.
-        scale: guidance scale; at 0, d is d_free.
-
-    Raises:
-        ValueError: the model has no classes or conditions, or no null label.
-    """
-
-    def __init__(
-        self,
-        inner: Denoiser,
-        log_prob: Callable[[Tensor, float | Tensor, Tensor], Tensor],
-        classifier: str,
-        scale: float = 1.0,
-    ) -> None:
-        super().__init__(inner, f"{classifier}={scale:.15g}")
-        self.log_prob, self.scale, self.infinite = log_prob, scale, False
-
-    def denoise_both(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Pair:
-        """Return the guided and the unconditional estimate; without a label they are equal."""
-        d = self.inner.denoise(x, sigma, self._null_labels(x))
-        if labels is None:
-            return d, d
-        gradient = self._classifier_gradient(x, sigma, labels.clamp(max=self._null_label - 1))
-        guided = d + self.scale * level_column(sigma, x) ** 2 * gradient
-        labelled = (labels < self._null_label).reshape(-1, *[1] * (x.ndim - 1))
-        return torch.where(labelled, guided, d), d
-
-    def _classifier_gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
-        # Autograd refuses tensors of inference mode, in which a sampler may run, but not copies.
-        with torch.inference_mode(False), torch.enable_grad():
-            leaf = x.detach().clone().requires_grad_()
-            level = sigma.clone() if isinstance(sigma, Tensor) else sigma
-            return torch.autograd.grad(self.log_prob(leaf, level, labels.clone()).sum(), leaf)[0]

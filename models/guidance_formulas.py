@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class GuidanceFormula(ABC):
     prediction: Prediction = "x0"
 
     def __post_init__(self) -> None:
-        if self.prediction not in ("x0", "eps", "v", "flow"):
+        if self.prediction not in get_args(Prediction):
             raise ValueError(
                 f"{self.name}: prediction is x0, eps, v or flow, not {self.prediction!r}"
             )
@@ -191,8 +191,8 @@ class RescaledGuidance(GuidanceFormula):
     @property
     def text(self) -> str:
         """Text of the inner formula and the share, and of ``prediction`` if it is not v."""
-        said = "" if self.prediction == "v" else f",prediction={self.prediction}"
-        return f"{self.formula.text},rescale={self.share:.15g}{said}"
+        option = "" if self.prediction == "v" else f",prediction={self.prediction}"
+        return f"{self.formula.text},rescale={self.share:.15g}{option}"
 
     @property
     def allows_infinite_level(self) -> bool:
@@ -206,7 +206,9 @@ class RescaledGuidance(GuidanceFormula):
     def combine(self, label: Tensor, free: Tensor) -> Tensor:
         """Return the guided prediction, here ``free``, rescaled towards the std of ``label``."""
         own, wanted = (p.flatten(1).std(1).reshape(-1, *[1] * (p.ndim - 1)) for p in (free, label))
-        return free * (1 - self.share + self.share * wanted / own)
+        # a prediction that is constant over its elements, such as 0, has no std to change
+        rescaled = torch.where(own > 0, self.share * wanted / own, self.share)
+        return free * (1 - self.share + rescaled)
 
 
 _FORMULAS: dict[str, type[LinearGuidance]] = {
@@ -232,15 +234,15 @@ def make_formula(scale: float, spec: Any = None, rescale: Any = None) -> Guidanc
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in _FORMULAS:
         raise ValueError(f"guidance_formula is {', '.join(_FORMULAS)}, not {name!r}")
+    what = f"guidance_formula {name}"
     try:
         formula = _FORMULAS[name](scale=scale, **options)
         if rescale is None:
             return formula
+        what = "guidance_rescale"
         shares: dict[str, Any] = (
             dict(rescale) if isinstance(rescale, Mapping) else {"share": rescale}
         )
         return RescaledGuidance(formula=formula, **shares)
     except TypeError as error:
-        raise ValueError(
-            f"guidance_formula {name}: an option is unknown or no number ({error})"
-        ) from error
+        raise ValueError(f"{what}: an option is unknown or no number ({error})") from error

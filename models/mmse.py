@@ -148,17 +148,17 @@ def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
     return np.exp(np.linspace(-2 * math.log(sigma_max), -2 * math.log(sigma_min), nodes))
 
 
-Spread = Callable[[Tensor, Tensor, float], Tensor]
+ErrorEstimator = Callable[[Tensor, Tensor, float], Tensor]
 """Function of (x0, x, sigma) that estimates E[|x0 - d|² | x] of each row, ``(batch,)``."""
 
 
 def tabulate_curve(
-    spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
+    estimate: ErrorEstimator, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
-    """Return the curve of ``spread(x0, x, sigma)`` for x = x0 + sigma z, sigma² = 1 / ``gamma``."""
+    """Return the curve of ``estimate(x0, x, sigma)`` for x = x0 + sigma z, sigma² = 1 / ``gamma``."""
     with torch.no_grad():
         columns = [
-            spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
+            estimate(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
             for g in gamma
         ]
     return MMSECurve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))

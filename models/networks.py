@@ -61,7 +61,9 @@ def check_shape(name: str, output: Tensor, x: Tensor) -> None:
         return
     remedy = "return a tensor of that shape"
     if output.ndim == x.ndim and output.shape[1] == 2 * x.shape[1]:
-        remedy = "state which half is the prediction"
+        remedy = (
+            "return only the half that is the prediction (half=first or second of a NativeDenoiser)"
+        )
     raise ValueError(f"{name} gave {tuple(output.shape)} for states {tuple(x.shape)}; {remedy}")
 
 
@@ -159,7 +161,9 @@ def _tensor_on_device(tensor: torch.Tensor, device: torch.device | str) -> torch
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy (``memo``: see ``copy.deepcopy``); ``value`` without network or ``to``."""
-    if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
+    if isinstance(value, FunctionType) and id(value) in memo:
+        return memo[id(value)]
+    if not _has_movable_parts(value):
         return value
     if isinstance(value, functools.partial):
         parts = [_deep_copy(part, memo) for part in (value.func, *value.args)]
@@ -176,22 +180,28 @@ def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
     return twin
 
 
+def _has_movable_parts(value: Any) -> bool:
+    return hasattr(value, "to") or any(True for _ in networks_in(value))
+
+
 def _copy_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
     space = function.__globals__
-    used = {name: space[name] for name in function.__code__.co_names if name in space}
-    copies = {
-        name: twin for name, old in used.items() if (twin := _deep_copy(old, memo)) is not old
-    }
-    closure = tuple(
-        CellType(*(_deep_copy(part, memo) for part in _cell_content(cell)))
-        for cell in function.__closure__ or ()
+    used = [name for name in function.__code__.co_names if name in space]
+    # a class has methods to move its instances, and is not copied
+    is_changed = any(
+        _has_movable_parts(space[name]) and not isinstance(space[name], type) for name in used
     )
-    defaults = function.__defaults__
-    if defaults is not None:
-        defaults = tuple(_deep_copy(part, memo) for part in defaults)
-    copied_space = {**space, **copies} if copies else space
-    twin = FunctionType(
-        function.__code__, copied_space, function.__name__, defaults, closure or None
-    )
+    copied_space = dict(space) if is_changed else space
+    cells = tuple(CellType() for _ in function.__closure__ or ())
+    twin = FunctionType(function.__code__, copied_space, function.__name__, None, cells or None)
+    # before its parts, since a function may call itself; the twin is its own copy
+    memo[id(function)] = memo[id(twin)] = twin
+    if is_changed:
+        copied_space.update({name: _deep_copy(space[name], memo) for name in used})
+    for cell, old in zip(cells, function.__closure__ or (), strict=True):
+        for part in _cell_content(old):
+            cell.cell_contents = _deep_copy(part, memo)
+    if function.__defaults__ is not None:
+        twin.__defaults__ = tuple(_deep_copy(part, memo) for part in function.__defaults__)
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin

@@ -8,7 +8,7 @@ import inspect
 import io
 import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -67,7 +67,7 @@ def from_function(
         name: name in tables.
 
     Raises:
-        ValueError: ``event``, a noise level, ``limits`` or ``dtype`` is invalid.
+        ValueError: ``event``, a noise level, ``limits``, ``dtype`` or ``data`` is invalid.
 
     >>> model = from_function(lambda x, sigma: x / (1 + sigma**2), event=(2,))
     >>> model.event, model.sigma_max
@@ -75,7 +75,7 @@ def from_function(
     """
     draw = data if data is None or callable(data) else _make_draw(torch.as_tensor(data))
     own = {
-        "event": tuple(event),
+        "event": tuple(event) if isinstance(event, Iterable) else event,  # a number is refused
         "sigma_min": sigma_min,
         "sigma_max": sigma_max,
         "dtype": dtype,
@@ -84,7 +84,9 @@ def from_function(
     if network_dtype is not None:  # identities from before this argument lack it
         own["network_dtype"] = network_dtype
     model = _FunctionDenoiser(denoise, **own, **({"sample": draw} if draw else {}))
-    return FileModel(model, name, f"{name}-{digest_of_object(denoise, *own.values())}")
+    made = FileModel(model, name, f"{name}-{digest_of_object(denoise, *own.values())}")
+    _ = made.fixed_data  # refuses data of a wrong shape or number
+    return made
 
 
 def from_network(
@@ -175,7 +177,9 @@ def digest_of_object(given: Any, *settings: object) -> str:
         called, positional = given.func, {f"{i}": part for i, part in enumerate(given.args)}
         values |= {"func": called, **positional, **given.keywords}
     functions = [f for f in (called, getattr(given, "denoise", None)) if inspect.isfunction(f)]
-    for function in (*functions, *map(inspect.unwrap, functions)):
+    # functools.wraps may have copied the attributes of a network
+    functions += [f for f in map(inspect.unwrap, functions) if inspect.isfunction(f)]
+    for function in functions:
         values |= _values_of(function)
     for name, value in sorted(values.items()):
         if not isinstance(value, ModuleType | nn.Module):
@@ -243,6 +247,10 @@ def _bytes_of_numbers(tensor: Tensor) -> bytes:
 
 
 class _Pickler(pickle.Pickler):
+    def persistent_id(self, value: Any) -> bytes | None:
+        # of sets too, whose order differs between processes; reducer_override never gets them
+        return _bytes_of(value) if isinstance(value, set | frozenset) else None
+
     def reducer_override(self, value: Any) -> Any:
         # a tensor's own pickle holds an address in memory
         return (bytes, (_bytes_of(value),)) if isinstance(value, Tensor) else NotImplemented
@@ -290,8 +298,17 @@ def _accept_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
     try:
         inspect.signature(called).bind("x_t", "t", "labels")
     except (TypeError, ValueError):  # a traced function has no signature
-        return _LabelIgnoringNetwork(network)
+        if isinstance(network, nn.Module):
+            return _LabelIgnoringNetwork(network)
+        # no module, since copies and casts find the networks of a function in a partial
+        return functools.partial(_call_without_labels, network)
     return network
+
+
+def _call_without_labels(
+    network: Callable[..., Tensor], x_t: Tensor, t: Tensor, _labels: Tensor | None
+) -> Tensor:
+    return network(x_t, t)
 
 
 class _LabelIgnoringNetwork(nn.Module):

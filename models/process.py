@@ -172,8 +172,8 @@ class VPLinear(Process):
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the derivatives of alpha and of sigma by the native time ``t`` > 0."""
-        of_data = self._speed(t)
-        return of_data, -self._alpha(t) * of_data / self._sigma(t)
+        alpha_speed = self._speed(t)
+        return alpha_speed, -self._alpha(t) * alpha_speed / self._sigma(t)
 
     def _speed(self, t: FloatArray) -> FloatArray:
         return -0.5 * (self.beta_min + self.beta_d * t) * self._alpha(t)
@@ -207,8 +207,8 @@ class SubVP(VPLinear):
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the derivatives of alpha and of sigma = 1 - alpha² by the native time ``t``."""
-        of_data = self._speed(t)
-        return of_data, -2 * self._alpha(t) * of_data
+        alpha_speed = self._speed(t)
+        return alpha_speed, -2 * self._alpha(t) * alpha_speed
 
     def _sigma(self, t: FloatArray) -> FloatArray:
         return -np.expm1(-self._rate_integral(t))

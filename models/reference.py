@@ -61,7 +61,7 @@ class Identity:
 
     def __call__(self, x: Tensor) -> FloatArray:
         """Return samples ``(n, *event)`` as ``(n, prod(event))`` float64."""
-        return x.detach().cpu().double().reshape(len(x), int(np.prod(x.shape[1:]))).numpy()
+        return x.detach().cpu().double().reshape(len(x), self.dim).numpy()
 
 
 class BlockMeansExtractor:

@@ -57,7 +57,9 @@ def use_model(name: str, model: Any) -> None:
     if name in _FACTORIES:
         raise ValueError(f"{name} is a built-in model; call yours otherwise")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise ValueError(f"model name {name!r}: use letters, digits, - and _")
+        raise ValueError(
+            f"model name {name!r}: begin with a letter, then use letters, digits, - and _"
+        )
     _SESSION[name] = as_model(name, model)
 
 

@@ -138,7 +138,13 @@ def _rounded(precision: Precision, predicts: str | None, model: Denoiser) -> Den
             f"model {model.name} has a network, whose own output is rounded; leave out network_predicts"
         )
     twin = model.to("cpu")
-    for network in called_networks(twin):
+    networks = called_networks(twin)
+    if any(network is own for network in networks for own in called):
+        raise ValueError(
+            f"model {model.name} cannot be copied, and network_dtype would change its own network; "
+            "give it a method to(device) that returns a copy"
+        )
+    for network in networks:
         cast_network(network, precision)
     return twin
 
@@ -181,7 +187,8 @@ def _without_preconditioning(module: nn.Module, ran: set[nn.Module]) -> nn.Modul
 
 
 def cast_network(network: nn.Module, precision: Precision) -> None:
-    """Make ``network`` compute in low precision, in place; its callers see float32.
+    """Make ``network`` compute in low precision, in place; callers see float32 in tensors and
+    in ``sample`` or ``prediction``.
 
     Weights and the inputs of every layer with weights are cast. Arguments of the network with at
     most one dimension are taken for the level, and cast to ``precision.level``. Buffers, such as

@@ -113,7 +113,7 @@ def external_files(path: Path) -> tuple[Path, ...]:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"it keeps weights outside its folder ({name})")
         if not (path.parent / name).is_file():
-            raise ValueError(f"it keeps its weights in {name}, which is not beside it")
+            raise ValueError(f"it keeps its weights in {name}, which is not in its folder")
     return tuple(path.parent / name for name in sorted(names))
 
 
@@ -289,7 +289,7 @@ def _open_zip(path: Path) -> OpenedCheckpoint:
             members = archive.infolist()
     except NotImplementedError as error:  # a header asks for a feature that Python lacks
         raise CheckpointError(
-            f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
+            f"{path} is no zip archive that Python reads ({error}): damaged, or repacked; {AGAIN}"
         ) from None
     except zipfile.BadZipFile:
         raise damaged_error(path, "a zip archive without its end") from None
@@ -338,8 +338,7 @@ def _read_or_refuse(path: Path, read: Callable[[], Any]) -> Any:
     except UnsafePickleError as error:
         raise CheckpointError(f"{path} is a pickle with code: {error}") from None
     except (EOFError, pickle.UnpicklingError, RuntimeError, OSError) as error:
-        what = " ".join(str(error).split())[:120] or type(error).__name__
-        raise damaged_error(path, what) from None
+        raise damaged_error(path, error_in_words(error)) from None
     except Exception as error:  # torch and NumPy may raise anything on unexpected records
         raise CheckpointError(
             f"{path} cannot be read without executing it ({error_in_words(error)}); save the "

@@ -13,8 +13,16 @@ import torch
 from torch import Tensor
 
 from .checkpoint_denoiser import one_hot
-from .opening import CheckpointError, OpenedCheckpoint
-from .processes import REVERSED, SCHEDULE_ENDS, VP_LINEAR, edm_fields, schedule_fields
+from .opening import CheckpointError, OpenedCheckpoint, error_in_words
+from .processes import (
+    ENDS,
+    REVERSED,
+    SCHEDULE_ENDS,
+    STRAIGHT,
+    VP_LINEAR,
+    edm_fields,
+    schedule_fields,
+)
 from .specification import FILE, SIDES, Answers, Specification
 
 SCHEDULES = {
@@ -22,7 +30,7 @@ SCHEDULES = {
     for name in ("linear", "scaled_linear", "cosine")
 }
 VP_SCORE: dict[str, Any] = {**VP_LINEAR, "prediction": "score"}
-FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
+FLOW = {**STRAIGHT, **ENDS}
 
 FRACTIONAL = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
 """Trainings with fractional times, which a network with an integer time input cannot have."""
@@ -243,7 +251,7 @@ class ProgramNetwork:
             except Exception as error:  # torch's operators and onnxruntime raise many kinds
                 named = zip(self.signature.inputs, inputs, strict=True)
                 sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
-                what = " ".join(str(error).split())[:160]
+                what = error_in_words(error, 160)
                 problem = f"the program fails on inputs of the sizes {sizes} ({what})"
                 raise ValueError(f"{problem}; give the sizes that it was exported for") from error
         return torch.cat(parts)[: len(x)]

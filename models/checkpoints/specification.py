@@ -28,7 +28,6 @@ _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
 """Prediction after a change of ``kind``, by the new kind and the old prediction."""
 FIXED = ("network.class", "weights.file")
 """Parts that the file or its path determine, so that users cannot set them."""
-TIMES = ("t", "level", "log_level")
 _TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 _PARTS = {
@@ -44,7 +43,9 @@ _CHOICES = {
     "snap": ("", "nearest", "nearest_level"),
     "labels": ("none", "random", "balanced"),
     "kind": ("denoiser", "map"),
+    "time.of": ("t", "level", "log_level"),
 }
+_NUMBERS = ("time.scale", "time.offset", "factor", "sigma_min", "sigma_max")
 
 
 MOST_STEPS = 1_000_000
@@ -145,7 +146,7 @@ class Specification:
             spec = cls(**_typed_values(plain))
         except TypeError as error:
             raise ValueError(f"it is no specification ({error})") from None
-        for name in (*_CHOICES, *(rule for rule in _RULES if "." not in rule)):
+        for name in (rule for rule in (*_CHOICES, *_RULES) if "." not in rule):
             _check_value(spec, name, getattr(spec, name), str(getattr(spec, name)))
         return spec
 
@@ -341,15 +342,15 @@ def is_number(value: Value) -> bool:
 
 
 def is_range(value: Value) -> bool:
-    """Return True for a list or tuple of two numbers, the lower one first."""
+    """Return True for a list or tuple of two finite numbers, the lower one first."""
     is_pair = isinstance(value, list | tuple) and len(value) == 2
-    return is_pair and all(map(is_number, value)) and value[0] < value[1]
+    return is_pair and all(map(is_number, value)) and -math.inf < value[0] < value[1] < math.inf
 
 
 _RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
     "sigma_min": (lambda value: value > 0, "be above 0"),
     "sigma_max": (lambda value: value > 0, "be above 0"),
-    "factor": (lambda value: value != 0, "not be 0"),
+    "factor": (lambda value: value != 0 and math.isfinite(value), "be finite and not 0"),
     "decode": (lambda value: isinstance(value, bool), "be 0 or 1"),
     "classes": (lambda value: type(value) is int and value >= 0, "be a whole number, 0 for none"),
     "null_label": (lambda value: value in (False, True), "be true or false"),
@@ -372,12 +373,13 @@ def _check_value(spec: Specification, name: str, value: Value, text: str) -> Non
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
             + (", with as many channels" if spec.event else "")
         )
+    # a table of positions of its tokens fixes the sides of a transformer's samples
+    if name == "event" and "side" in spec.network.get("arguments", {}) and value != spec.event:
+        raise ValueError(f"event={text}: this network takes {list(spec.event)} only")
     types = arguments_of_process(spec.process["name"]) if top == "process" else {}
-    is_float = name in ("time.scale", "time.offset", "factor", "sigma_min", "sigma_max")
+    is_float = top == "boundary" or name in _NUMBERS
     if (is_float or types.get(part) in ("float", "int")) and not is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
-    if name == "time.of" and value not in TIMES:
-        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
     if name in _RULES and not _RULES[name][0](value):
         raise ValueError(f"{name}={text}: it must {_RULES[name][1]}")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .opening import CheckpointError, OpenedCheckpoint, shards_of, state_dict
+from .opening import CheckpointError, OpenedCheckpoint, error_in_words, shards_of, state_dict
 from .pickles import ObjectStandIn, tensors_of
 from .specification import USER, Specification
 
@@ -179,7 +179,8 @@ def _average_without_dots(table: Tensors, prefix: str, tensors: Tensors) -> dict
 def _numbered_average(table: Tensors) -> dict[str, list[Tensor]]:
     """Return numbered tensors (``shadow_params.0``, …) as {"ema": tensors in order}, or {}."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
-    numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
+    numbers = ((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
+    numbered = sorted(numbers, key=lambda pair: pair[0])  # two lists may have a number each
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
@@ -238,7 +239,7 @@ def construct_network(kind: Callable[..., M], arguments: Mapping[str, Any], path
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: its network cannot be built as the file describes it "
-            f"({' '.join(str(error).split())[:120]}); if its code was changed, {WRAP}"
+            f"({error_in_words(error)}); if its code was changed, {WRAP}"
         ) from None
 
 

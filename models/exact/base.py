@@ -52,7 +52,7 @@ class _ContinuingGenerator(np.random.Generator):
     def spawn(self, n_children: int) -> list[np.random.Generator]:
         """Return the same ``n_children`` generators at each call, which continue their streams."""
         if self._spawned is None:
-            self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
+            self._spawned = super().spawn(n_children)  # of this type
         return self._spawned
 
 
@@ -238,7 +238,7 @@ class ExactModel(Denoiser):
     @cached_property
     def _count_of_numbers(self) -> int:
         """Count of numbers in the tensors of the model and of the models inside it."""
-        held = [*vars(self).values()]
+        held = vars(self).values()
         return sum(value.numel() for value in held if isinstance(value, Tensor)) + sum(
             value._count_of_numbers for value in held if isinstance(value, ExactModel)
         )
@@ -286,10 +286,11 @@ class ExactModel(Denoiser):
         ):
             for start in range(0, n, size):
                 part = slice(start, start + size)
-                which = None if labels is None else pad_rows(labels[part], size)
-                parts.append(rows(pad_rows(flat[part], size), pad_rows(level[part], size), which))
-            if not parts:
-                return rows(flat.new_zeros(size, self.dim), flat.new_ones(size), None)[:0]
+                chunk_labels = None if labels is None else pad_rows(labels[part], size)
+                states, levels = pad_rows(flat[part], size), pad_rows(level[part], size)
+                parts.append(rows(states, levels, chunk_labels))
+        if not parts:
+            return rows(flat.new_zeros(size, self.dim), flat.new_ones(size), None)[:0]
         return torch.cat(parts)[:n]
 
 

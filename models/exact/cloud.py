@@ -176,7 +176,7 @@ class KernelDensity(ExactModel):
     the cloud's own, dx/ds = (x - d_c) / s, from sqrt(sigma_max^2 + width^2) down to ``width``.
 
     Args:
-        cloud: model of the bare points, with the same name, classes and ``tolerance``.
+        cloud: model of the bare points; gives this model its name, classes and ``tolerance``.
         width: standard deviation of the kernel, in the units of the data, > 0.
 
     Raises:

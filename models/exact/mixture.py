@@ -204,12 +204,14 @@ class GaussianMixture(ExactModel):
             keep, gain = self._posterior_gains(terms.square, terms.across, terms.along)
             across = row_stable_matmul(terms.x, self._basis.T).reshape(*keep.shape, -1)[:, :, -1]
             along = gain * terms.coords
-            bent = (along * (along + 2 * (keep[:, :, None] * terms.coords + self._offsets))).sum(2)
+            along_terms = (
+                along * (along + 2 * (keep[:, :, None] * terms.coords + self._offsets))
+            ).sum(2)
             size = (
                 keep.square() * terms.x.square().sum(1, keepdim=True)
                 + (1 - keep).square() * self._norms
                 + 2 * keep * (1 - keep) * across
-                + bent
+                + along_terms
             )
             within = terms.square * (gain.sum(2) + self.dim * keep)
             d = self.denoise_rows(x, sigma, labels) - self._centre

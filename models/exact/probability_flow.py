@@ -105,7 +105,7 @@ def flow_states(
         sigma = scale * apply_one_by_one(math.sinh, t)
         r = torch.sqrt(sigma * sigma + scale * scale)
         rows = y * r[:, None]
-        of_rows = labels if labels is None else labels[which]
+        of_rows = labels if labels is None else labels[unfinished_rows]
         d = denoise(rows.reshape(-1, *x.shape[1:]), sigma, of_rows).flatten(1)
         return (rows * (scale / r).square()[:, None] - d) / sigma[:, None]
 
@@ -113,12 +113,12 @@ def flow_states(
     rows = x.flatten(1).double()
     with torch.inference_mode(not torch.is_grad_enabled()):
         out = torch.empty_like(rows)
-        which = torch.arange(len(x), device=x.device)
+        unfinished_rows = torch.arange(len(x), device=x.device)
         y = rows / math.hypot(sigma_from, scale)
         t = torch.full((len(x),), start, dtype=y.dtype, device=x.device)
         h = torch.full_like(t, math.copysign(FIRST_STEP, stop - start))
         slope = slope_of(t, y) if len(x) else y
-        while len(which):
+        while len(unfinished_rows):
             last = h.abs() >= (stop - t).abs()
             h = torch.where(last, stop - t, h)
             stages = [slope]
@@ -132,10 +132,12 @@ def flow_states(
             y = torch.where(good[:, None], y_new, y)
             slope = torch.where(good[:, None], stages[-1], slope)
             t = torch.where(good, t_new, t)
-            out[which] = y
+            out[unfinished_rows] = y
             h = h * apply_one_by_one(step_factor, error)
             unfinished = ~(good & last)
-            which, y, slope, t, h = (v[unfinished] for v in (which, y, slope, t, h))
+            unfinished_rows, y, slope, t, h = (
+                v[unfinished] for v in (unfinished_rows, y, slope, t, h)
+            )
             if bool((h.abs() < SMALLEST_STEP).any()):
                 raise ArithmeticError(
                     "the probability flow did not converge; are the states finite?"
@@ -149,7 +151,7 @@ def weighted_sum(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
     total = torch.zeros_like(stages[0])
     for weight, stage in zip(weights, stages, strict=False):
         if weight:
-            total += float(weight) * stage
+            total += weight * stage
     return total
 
 

@@ -40,8 +40,8 @@ def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
     half = rng.uniform(2.5, 6) / 2
     widths = np.sqrt(invgamma.ppf((np.arange(WIDTHS) + 0.5) / WIDTHS, half, scale=half))
     widths *= std / np.sqrt(np.square(widths).mean())
-    zeros = torch.zeros(WIDTHS, dim, 1, dtype=torch.float64)
-    return _mixture(np.ones(WIDTHS), zeros[..., 0].numpy(), zeros.numpy(), widths)
+    zeros = np.zeros((WIDTHS, dim, 1))
+    return _mixture(np.ones(WIDTHS), zeros[..., 0], zeros, widths)
 
 
 def curve(dim: int, std: float, rng: np.random.Generator) -> ExactModel:

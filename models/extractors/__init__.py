@@ -73,8 +73,5 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     if not scheme.origin:
         return scheme.load(rest, samples)
     loaded = scheme.load_value(rest, samples)
-    if isinstance(loaded.value, Reference):
-        problem = f"{spec}: {scheme.origin} returned a reference"
-        raise ValueError(f"{problem}; it must return a callable from samples to features")
     display_name = f"{scheme.short_spec(rest)}-{scheme.origin.replace(' ', '-')}"
     return CheckedExtractor(loaded, display_name, samples.event, samples.limits)

@@ -59,15 +59,18 @@ def project_reference(reference: Reference, count: int) -> Reference:
             f"no axes are known for the {inner.dim} features {inner.identity}; use --extractor card"
         )
     axes, digest = inner.axes
-    on = axes[:, :count]
+    leading_axes = axes[:, :count]
 
     def statistics() -> Statistics:
         whole = reference.statistics
-        converged = None if whole.converged is None else whole.converged @ on
+        converged = None if whole.converged is None else whole.converged @ leading_axes
         return Statistics(
-            whole.mean @ on, on.T @ whole.cov @ on, lambda n: whole.held_out(n) @ on, converged
+            whole.mean @ leading_axes,
+            leading_axes.T @ whole.cov @ leading_axes,
+            lambda n: whole.held_out(n) @ leading_axes,
+            converged,
         )
 
     identity = f"{reference.identity}-axes{count}-{digest}"
-    extractor = ProjectedExtractor(inner, on, digest)
+    extractor = ProjectedExtractor(inner, leading_axes, digest)
     return replace(reference, extractor=extractor, identity=identity, make=statistics)

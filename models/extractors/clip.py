@@ -24,10 +24,6 @@ def load(folder: str, samples: Samples) -> rgb.RgbNetwork:
     CLIP, images are resized by Pillow's bicubic interpolation to 8 bits; here they are stretched if
     not square. A ``folder`` without ``config.json`` and ``model.safetensors`` raises a ValueError.
     """
-    if not folder:
-        raise ValueError(
-            "clip needs a folder with a CLIP model that transformers saved; write clip:FOLDER"
-        )
     limits = rgb.checked_pixel_limits("clip", samples)
     path = Path(folder).expanduser()
     network = _load_network(path)

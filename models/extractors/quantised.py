@@ -54,12 +54,10 @@ class QuantisedExtractor:
 def load_quantised(how: Quantisation, spec: str, samples: Samples) -> Extractor | Reference:
     """Return the extractor or reference of ``spec``, for samples that are quantised first.
 
-    Raises a ValueError if ``spec`` is empty or also quantises, or if the range is unknown.
+    Raises a ValueError if ``spec`` also quantises, or if the range is unknown.
     """
     from . import make_extractor
 
-    if not spec:
-        raise ValueError(f"{how} needs an extractor; write {how}:EXTRACTOR, such as {how}:pixels")
     if spec.partition(":")[0] in ("round", "truncate"):
         raise ValueError(f"{how}:{spec} quantises twice; write one of the two")
     limits, inner = known_limits(how, samples), make_extractor(spec, samples)

@@ -37,7 +37,7 @@ from ..checkpoints.weights import WRAP, tensor_names_by_entry
 from ..denoiser import Denoiser
 from . import loader
 
-Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 SHOWN = 3
 """Most names of tensors, entries or files that an error message lists."""
@@ -173,7 +173,9 @@ def specify_checkpoint(opened: OpenedCheckpoint, name: str | None = None) -> Spe
         ValueError: there is no family ``name``.
     """
     names = family_names() if name is None else [name]
-    by_all = _read_or_refuse(opened, lambda: [family(each).recognise(opened) for each in names])
+    by_all = _recognise_or_refuse(
+        opened, lambda: [family(each).recognise(opened) for each in names]
+    )
     specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:
         could_be = " and ".join(spec.family for spec in specifications)
@@ -191,7 +193,7 @@ def specify_checkpoint(opened: OpenedCheckpoint, name: str | None = None) -> Spe
     )
 
 
-def _read_or_refuse(opened: OpenedCheckpoint, read: Callable[[], Value]) -> Value:
+def _recognise_or_refuse(opened: OpenedCheckpoint, read: Callable[[], Result]) -> Result:
     """Return the result of ``read``; errors by unexpected content become a CheckpointError."""
     try:
         return read()
@@ -212,7 +214,7 @@ def build_model(spec: Specification, opened: OpenedCheckpoint) -> Checkpoint:
     of = family(spec.family)
     # the shape of images follows from that of samples; without it, Checkpoint refuses the model
     decoder = decoder_of(spec, opened) if spec.event else None
-    network = _read_or_refuse(opened, lambda: of.network(spec, opened))
+    network = _recognise_or_refuse(opened, lambda: of.network(spec, opened))
     name, content = opened.path.resolve().stem, opened.sha256
     if decoder is not None and decoder.identity:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
@@ -273,11 +275,13 @@ def split_settings(rest: str) -> tuple[Path, dict[str, str], str | None]:
     if not mark or os.path.exists(rest):  # Path.exists raises for names that are too long
         return Path(os.path.expanduser(rest)), {}, None
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+        # a plus means itself, as in 1e+4, and no space
+        plain = query.replace("+", "%2B")
+        pairs = parse_qsl(plain, keep_blank_values=True, strict_parsing=True)
     except ValueError:
-        raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
+        raise ValueError(f"{query!r} after {path} is not setting=value&…") from None
     if len(settings := dict(pairs)) < len(pairs):
-        raise ValueError(f"{query!r} behind {path} has a setting twice; give each once")
+        raise ValueError(f"{query!r} after {path} has a setting twice; give each once")
     return Path(os.path.expanduser(path)), settings, None
 
 

@@ -12,8 +12,6 @@ from torch import Tensor
 from ..exact.base import ExactModel, FloatArray, row_stable_matmul, to_numpy
 from . import loader
 
-EXAMPLE = "modes"
-
 
 @loader("family", usage="family:KIND")
 def load(
@@ -28,7 +26,7 @@ def load(
     """Return the exact problem ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
 
     Args:
-        rest: kind of the problem; "" for :data:`EXAMPLE`.
+        rest: kind of the problem.
         dim: number of dimensions, >= 2; of a wavelet, the square of a power of two.
         std: standard deviation of the data, root mean square over the dimensions, > 0.
         seed: seed of the problem, >= 0.
@@ -44,7 +42,7 @@ def load(
 
     if moved is not None and (not isinstance(moved, int) or moved < 0):
         raise ValueError(f"moved is a seed, a whole number >= 0, not {moved!r}")
-    problem = make_problem(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)
+    problem = make_problem(rest, dim, std, seed, sigma_min, sigma_max)
     if moved is None:
         return problem
     return MovedModel(problem, moved)

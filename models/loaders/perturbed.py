@@ -6,7 +6,6 @@ solution of the perturbed model's ODE can be better than its exact solution.
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, Self
 
@@ -21,24 +20,20 @@ from ..exact.probability_flow import flow_states
 from ..guidance import AlteringWrapper
 from . import loader
 
-EXAMPLE = "gmm-2d"
-
 
 @loader("perturbed", usage="perturbed:MODEL")
 def load(
     rest: str,
-    model: str | None = None,
     delta: float = 0.1,
     length: float = 0.5,
     seed: int = 0,
     spread: float | None = None,
     **options: Any,
 ) -> Perturbed:
-    """Return the model called ``rest`` or ``model``, with an error of known size added.
+    """Return the model called ``rest``, with an error of known size added.
 
     Args:
-        rest: name of the inner model, the text after ``perturbed:``. Without ``rest`` and ``model``, :data:`EXAMPLE`.
-        model: name of the inner model as an option: ``perturbed(model="gmm-2d")``.
+        rest: name of the inner model, the text after ``perturbed:``.
         delta: size of the error in standard deviations of the posterior, >= 0.
         length: correlation length of the error in standard deviations of the noisy data, > 0.
         seed: seed of the error, >= 0.
@@ -46,23 +41,18 @@ def load(
         **options: options of the inner model.
 
     Raises:
-        ValueError: the inner model is named twice or unknown, an option is unknown or invalid, or the spread of the
-            data is neither given nor known.
+        ValueError: the inner model is unknown, an option is unknown or invalid, or the spread of the data is neither
+            given nor known.
     """
     from ..registry import make_model
 
-    if rest and model is not None:
-        problem = f"'perturbed:{rest}' names its model"
-        raise ValueError(f"{problem}; leave out model={model!r}, or write perturbed(model=…)")
-    if model is not None and not isinstance(model, str):
-        raise ValueError(f"perturbed: model must be a model's name, got {model!r}")
     try:
-        inner = make_model(rest or model or EXAMPLE, **options)
+        inner = make_model(rest, **options)
     except ValueError as error:
         if not options:
             raise
         raise ValueError(
-            f"perturbed: {error} (perturbed itself takes model, delta, length, seed and spread)"
+            f"perturbed: {error} (perturbed itself takes delta, length, seed and spread)"
         ) from error
     return Perturbed(
         inner, delta, _default_spread(inner) if spread is None else spread, length=length, seed=seed
@@ -189,8 +179,8 @@ class Perturbed(AlteringWrapper):
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy of this model, with the inner model and the field on ``device``."""
-        twin = copy.copy(self)
-        twin.inner, twin._field = self.inner.to(device), copy_on_device(self._field, device)
+        twin = self.rewrapped(self.inner.to(device))
+        twin._field = copy_on_device(self._field, device)
         return twin
 
 

@@ -28,6 +28,7 @@ also return a :class:`~samplerbench.models.Denoiser`, such as one of :mod:`sampl
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import math
@@ -205,18 +206,18 @@ class FileModel(Denoiser):
         for attribute, what in _REQUIRED.items():
             if not hasattr(model, attribute):
                 raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
-        is_shape = isinstance(model.event, tuple | list)
+        is_shape = isinstance(model.event, tuple | list) and len(model.event) > 0
         if not is_shape or not all(isinstance(side, int) and side > 0 for side in model.event):
             what = "a tuple of positive integers, such as (1, 28, 28)"
             raise ValueError(f"{name}: event is {model.event!r}; it must be {what}")
-        if not 0 < model.sigma_min < model.sigma_max:
+        if not 0 < model.sigma_min < model.sigma_max < math.inf:
             raise ValueError(
                 f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy "
-                "0 < sigma_min < sigma_max"
+                "0 < sigma_min < sigma_max < inf"
             )
         self.dtype = getattr(model, "dtype", torch.float32)
-        if not isinstance(self.dtype, torch.dtype):
-            raise ValueError(f"{name}: dtype is {self.dtype!r}; it must be a torch dtype")
+        if not isinstance(self.dtype, torch.dtype) or not self.dtype.is_floating_point:
+            raise ValueError(f"{name}: dtype is {self.dtype!r}; it must be a floating torch dtype")
         self.name, self.identity, self.event = name, identity, tuple(model.event)
         self.sigma_min, self.sigma_max = float(model.sigma_min), float(model.sigma_max)
         self.passes = getattr(model, "passes", 1)
@@ -262,22 +263,27 @@ class FileModel(Denoiser):
         if labels is None or not len(labels) or not hasattr(self._model, "bind"):
             return self._model
         # all steps of a batch pass the same labels object, so this binds once per batch
-        if self._latest is None or self._latest[0] is not labels:
-            self._latest = labels, self._model.bind(labels[:, 0], int(labels[0, 1]))
-        return self._latest[1]
+        latest = self._latest  # read once: another thread may bind other labels meanwhile
+        if latest is None or latest[0] is not labels:
+            latest = self._latest = labels, self._model.bind(labels[:, 0], int(labels[0, 1]))
+        return latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
         """Return a copy on ``device``; a copy of the user's model is moved by its own ``to``.
 
         Raises a ValueError if the user's model has no ``to``, and ``device`` is not the CPU.
         """
-        if hasattr(self._model, "to"):
-            twin = copy.copy(self)
-            twin._model, twin._latest = copy_to_device(self._model, device), None
-            if isinstance(self.decoder, FileDecoder):
-                twin.decoder = replace(self.decoder, decode=twin._model.decode, device=device)
-            return twin
-        return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
+        is_movable = hasattr(self._model, "to")
+        if not is_movable and torch.device(device).type != "cpu":
+            return super().to(device)
+        twin = copy.copy(self)
+        twin._latest = None
+        # a copy, since casts change networks in place; a model with a lock or a stream is shared
+        with contextlib.nullcontext() if is_movable else contextlib.suppress(Exception):
+            twin._model = copy_to_device(self._model, device)
+        if isinstance(self.decoder, FileDecoder):
+            twin.decoder = replace(self.decoder, decode=twin._model.decode, device=device)
+        return twin
 
     def reference(self) -> Reference | None:
         """Return a reference with exact moments, or those of :attr:`fixed_data` or 50 000 samples.
@@ -322,7 +328,7 @@ class FileModel(Denoiser):
 
     @cached_property
     def fixed_data(self) -> tuple[Tensor, Tensor] | None:
-        """Data for moments and data held out, in random order; None if samples are drawn anew."""
+        """Data for moments and data held out, in random order; None if drawn at each call."""
         rows = getattr(getattr(self._model, "sample", None), "fixed_rows", None)
         if rows is None:
             return None
@@ -347,9 +353,9 @@ class FileModel(Denoiser):
         return mean, cov
 
     def _draw_scored_samples(self, n: int, seed: int) -> Tensor:
-        """Return ``n`` data samples; latents are decoded, and clamped to the images' range."""
+        """Return ``n`` data samples, decoded and clamped; of fixed data, all those for moments."""
         if self.fixed_data:
-            return self.fixed_data[seed == HELD_OUT_SEED][:n]
+            return self.fixed_data[1][:n] if seed == HELD_OUT_SEED else self.fixed_data[0]
         images = self.decode(self._draw_samples(n, seed))
         limits = self.decoder.limits if self.decoder else None
         return images if limits is None else images.clamp(*limits)
@@ -359,15 +365,15 @@ class FileModel(Denoiser):
         drawn = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
         return self._check_samples(drawn, n, f"sample({n}, seed)")
 
-    def _check_samples(self, samples: Tensor, n: int, whose: str) -> Tensor:
+    def _check_samples(self, samples: Tensor, n: int, label: str) -> Tensor:
         if samples.shape != (n, *self.event):
             shapes = f"{tuple(samples.shape)}, not {(n, *self.event)}"
-            raise ValueError(f"{self.name}: {whose} has shape {shapes}")
+            raise ValueError(f"{self.name}: {label} has shape {shapes}")
         clamped = samples if self.limits is None else samples.clamp(*self.limits)
         outside = float((clamped != samples).double().mean())
         if outside > MOST_OUTSIDE:
             raise ValueError(
-                f"{self.name}: {outside:.1%} of the values of {whose} are "
+                f"{self.name}: {outside:.1%} of the values of {label} are "
                 f"outside limits {self.limits}; correct one of them"
             )
         return samples

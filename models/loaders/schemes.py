@@ -102,18 +102,19 @@ class Schemes:
         self._known: dict[str, Scheme] = {}
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
-    def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
+    def register(self, name: str, usage: str) -> Callable[[Load], Load]:
         """Return a decorator that registers a function of this package as the loader of ``name``.
 
         :class:`Schemes` says how the function's module is called. ``usage`` is the syntax for
-        messages, by default ``name:…``. A name that another module registered raises a ValueError.
+        messages; without a colon, the scheme takes no text. A name that another module registered
+        raises a ValueError.
         """
 
         def registered(load: Load) -> Load:
             earlier = self._known.get(name)
             if earlier is not None and earlier.load.__module__ != load.__module__:
                 raise self._ambiguity_error(name, [earlier.load.__module__, load.__module__])
-            self._known[name] = Scheme(name, load, usage or f"{name}:…")
+            self._known[name] = Scheme(name, load, usage)
             return load
 
         return registered
@@ -126,12 +127,22 @@ class Schemes:
     def find(self, spec: str) -> tuple[Scheme, str]:
         """Return the scheme of ``spec``, ``scheme:rest`` or ``scheme``, and ``rest`` or "".
 
-        Raises a ValueError if no text follows the colon, or :meth:`get` finds no single scheme.
+        Raises a ValueError if a text after the colon is missing, or the scheme takes none, or
+        :meth:`get` finds no single scheme.
         """
         name, colon, rest = spec.partition(":")
         scheme = self.get(name)
-        if colon and not rest:
-            raise ValueError(f"nothing stands behind the colon of {spec!r}; write {scheme.usage}")
+        # the text is optional for installed loaders, and if its syntax is in brackets
+        is_needed = not scheme.origin and ":" in scheme.usage and "[" not in scheme.usage
+        if not rest and (colon or is_needed):
+            what = (
+                f"nothing follows the colon of {spec!r}"
+                if colon
+                else f"{name} alone is no {self._kind}"
+            )
+            raise ValueError(f"{what}; write {scheme.usage}")
+        if rest and ":" not in scheme.usage:
+            raise ValueError(f"{name} takes nothing after a colon; write {name}")
         return scheme, rest
 
     def get(self, name: str) -> Scheme:

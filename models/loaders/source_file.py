@@ -259,7 +259,8 @@ def importing_from(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.path.remove(str(folder))
+            with contextlib.suppress(ValueError):  # the user's code may have replaced the path
+                sys.path.remove(str(folder))
             sys.dont_write_bytecode = writes
             _restore_modules(folder, names, aside)
 

@@ -214,7 +214,7 @@ class FileRecorder:
 def record_files() -> Iterator[FileRecorder]:
     """Yield a recorder of the files that this thread and new threads read in this context."""
     global _hook_added
-    now = FileRecorder(
+    recorder = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     )
     with _lock:
@@ -223,12 +223,12 @@ def record_files() -> Iterator[FileRecorder]:
             _hook_added = True
         if not _active_recorders:
             _wrap_readers()
-        _active_recorders.append(now)
+        _active_recorders.append(recorder)
     try:
-        yield now
+        yield recorder
     finally:
         with _lock:
-            _active_recorders.remove(now)
+            _active_recorders.remove(recorder)
             if not _active_recorders:
                 _wrapped.close()
 
@@ -266,7 +266,6 @@ def _words_of_shell(text: str) -> list[str]:
 _PATHS_OF_EVENT: dict[str, Callable[..., list[str]]] = {
     "sqlite3.connect": lambda path, *_: [os.fsdecode(path).removeprefix("file:").partition("?")[0]],
     "subprocess.Popen": _files_in_command,
-    "os.exec": _files_in_command,
     "os.posix_spawn": lambda path, words, *_: _files_in_command(path, words),
     "os.system": lambda command: _files_in_command(None, command),
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
@@ -279,14 +278,15 @@ def _record_file(path: Any, *, written: bool = False) -> None:
     """Record an opened file with all active recorders; errors are suppressed."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
-            absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
-            for now in tuple(_active_recorders):
-                if me in now.ignored_threads:
+            absolute = source_of(os.path.abspath(os.fsdecode(path)))
+            thread = threading.get_ident()
+            for recorder in tuple(_active_recorders):
+                if thread in recorder.ignored_threads:
                     continue
                 if written:
-                    now.written.add(absolute)
-                elif absolute not in now.opened:
-                    now.opened[absolute] = stamp_of(absolute)
+                    recorder.written.add(absolute)
+                elif absolute not in recorder.opened:
+                    recorder.opened[absolute] = stamp_of(absolute)
 
 
 def _wrap_readers() -> None:
@@ -299,11 +299,11 @@ def _wrap_readers() -> None:
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
-        noting = _wrap_reader(reader)
+        recording = _wrap_reader(reader)
         if isinstance(holder, ModuleType):
-            by_name.setdefault(name, []).append((reader, noting))
+            by_name.setdefault(name, []).append((reader, recording))
         else:
-            _wrapped.enter_context(mock.patch.object(holder, name, noting))
+            _wrapped.enter_context(mock.patch.object(holder, name, recording))
     for place, module in sys.modules.copy().items():
         known = _without_readers.get(place)
         if known and known[0] is module and known[2] == len(known[1]):
@@ -313,18 +313,18 @@ def _wrap_readers() -> None:
         if not found and str(names.get("__file__")).startswith(_INSTALLED_PLACES):
             _without_readers[place] = module, names, len(names)
         for name in found:
-            for reader, noting in by_name.get(name, ()):
+            for reader, recording in by_name.get(name, ()):
                 if names.get(name) is reader:
-                    names[name] = noting
+                    names[name] = recording
                     _wrapped.callback(names.__setitem__, name, reader)
                     break
 
 
 def _wrap_reader(reader: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(reader)
-    def noting(*args: Any, **options: Any) -> Any:
+    def recording(*args: Any, **options: Any) -> Any:
         for argument in (*args, *options.values()):
             _record_file(argument)
         return reader(*args, **options)
 
-    return noting
+    return recording

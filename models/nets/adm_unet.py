@@ -178,7 +178,7 @@ class ADMUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.classes, wide = classes, 4 * embedding
-        of_attention = HeadCountRule(heads=heads, head_width=head_width, together=together)
+        head_rule = HeadCountRule(heads=heads, head_width=head_width, together=together)
         self.embed = SinusoidalEmbedding(embedding, reaches_end=False)
         self.time_embed = nn.Sequential(
             nn.Linear(embedding, wide), nn.SiLU(), nn.Linear(wide, wide)
@@ -191,7 +191,7 @@ class ADMUNet(nn.Module):
 
         def stage(c_in: int, c_out: int, level: int) -> list[nn.Module]:
             first = block(c_in, c_out)
-            return [first, Attention(c_out, of_attention)] if level in attention else [first]
+            return [first, Attention(c_out, head_rule)] if level in attention else [first]
 
         def resample(channels: int, change: Change) -> nn.Module:
             if resample_blocks:
@@ -210,7 +210,7 @@ class ADMUNet(nn.Module):
                 self.input_blocks.append(EmbedSequential([resample(width, "down")]))
                 skips.append(width)
         c = widths[-1]
-        self.middle_block = EmbedSequential([block(c, c), Attention(c, of_attention), block(c, c)])
+        self.middle_block = EmbedSequential([block(c, c), Attention(c, head_rule), block(c, c)])
         self.output_blocks = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             for i in range(blocks + 1):

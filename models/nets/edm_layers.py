@@ -63,14 +63,15 @@ class Conv(nn.Module):
     """Convolution that keeps, halves or doubles the resolution.
 
     A change of resolution filters each channel alone with fixed taps, along rows and columns. The filter runs before
-    the convolution, or after the convolution if ``folded`` is set and the resolution is halved.
+    the convolution, or after the convolution if ``folded`` is set.
 
     Args:
         c_in, c_out: channels of input and output.
         side: side of the kernel, odd; 0 to change the resolution without a convolution.
         resample: ``up`` to double the resolution, ``down`` to halve it, "" to keep it.
         taps: filter of the change of resolution, an even number of values.
-        folded: True to pad zeros only once, before the first operation. False to pad before filter and convolution.
+        folded: True to pad zeros only once, before the convolution; needs ``down``. False to pad before filter and
+            convolution.
     """
 
     resample_filter: Tensor
@@ -100,14 +101,9 @@ class Conv(nn.Module):
         """Map ``(batch, c_in, h, w)`` to ``c_out`` channels at half, equal or twice the sides."""
         margin = self.side // 2
         reach = (self.resample_filter.shape[-1] - 1) // 2 if self.resample else 0
-        if self.folded and self.resample == "down":
+        if self.folded:
             x = F.conv2d(x, self.weight, padding=margin + reach)
             return self._filter_and_resample(x, 0) + self.bias[:, None, None]
-        if self.folded:
-            before, after = max(reach - margin, 0), max(margin - reach, 0)
-            return F.conv2d(
-                self._filter_and_resample(x, before), self.weight, self.bias, padding=after
-            )
         x = self._filter_and_resample(x, reach) if self.resample else x
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 

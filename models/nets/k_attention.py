@@ -98,9 +98,9 @@ def _shifted_window_mask(h: int, w: int, size: int, shift: int, device: torch.de
 
     It separates tokens of opposite edges, which meet in the first row and column of windows.
     """
-    came = torch.arange(size, device=device) < shift
+    is_wrapped = torch.arange(size, device=device) < shift
     rows, columns = (torch.zeros(n // size, size, device=device) for n in (h, w))
-    rows[0], columns[0] = came.to(rows), came.to(columns)
+    rows[0], columns[0] = is_wrapped.to(rows), is_wrapped.to(columns)
     side = 2 * rows[:, None, :, None] + columns[None, :, None, :]
     side = side.flatten(2)  # (h / size, w / size, size²)
     return side[..., :, None] == side[..., None, :]

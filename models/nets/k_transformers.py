@@ -337,8 +337,8 @@ class KTransformerV2(_Transformer):
         super().__init__(embedding, embedding_hidden, embedding_depth, labels)
 
         def layer(i: int, index: int) -> Layer:
-            of, width = attention[i], widths[i]
-            attends = AttentionV2(width, embedding, of, index) if of["type"] != "none" else None
+            kind, width = attention[i], widths[i]
+            attends = AttentionV2(width, embedding, kind, index) if kind["type"] != "none" else None
             return Layer(attends, width, hidden[i], embedding)
 
         def level(i: int, first: int) -> nn.ModuleList:

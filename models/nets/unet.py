@@ -21,12 +21,13 @@ from ..denoiser import Denoiser, level_per_row
 from ..networks import prepare_for_inference
 
 SEED = 20220601
+"""Seed of the random weights."""
 SIGMA_DATA = 0.5
-"""Seed of the random weights, and the data's standard deviation that they assume."""
+"""Standard deviation of the data that the random weights assume."""
 
 
 class FourierFeatures(nn.Module):
-    """Cosines, then sines, of c_noise = ln(sigma) / 4 at 16 fixed frequencies.
+    """Cosines, then sines, of a scalar, such as ln(sigma) / 4, at 16 fixed frequencies.
 
     The highest frequency is low on purpose: with a denoiser that oscillates in sigma, convergence
     orders are not visible.
@@ -49,7 +50,7 @@ class ResBlock(nn.Module):
     """Residual block whose branch is initially zero, and scaled and shifted by the embedding."""
 
     def __init__(
-        self, c_in: int, c_out: int, c_emb: int, *, attention: bool = False, group: int = 16
+        self, c_in: int, c_out: int, c_emb: int, *, group: int, attention: bool = False
     ) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(max(1, c_in // group), c_in)
@@ -73,7 +74,7 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels, with a residual connection that starts at zero."""
 
-    def __init__(self, channels: int, *, group: int = 16) -> None:
+    def __init__(self, channels: int, *, group: int) -> None:
         super().__init__()
         self.heads = channels // 32 if channels % 32 == 0 else 1
         self.norm = nn.GroupNorm(max(1, channels // group), channels)

@@ -168,7 +168,6 @@ def test_a_run_without_any_result_says_why_and_exits_with_1(samplerbench, faulty
         ({"models": [{"name": "model.py:factory", "samples": 8}]}, "model.py:factory"),
         ({"models": [{"name": {"name": "model.py:factory"}}]}, "model.py:factory"),
         ({"models": ["perturbed:model.py:factory"]}, "model.py:factory"),
-        ({"models": ["perturbed(model='model.py:factory')"]}, "model.py:factory"),
         ({"models": ["gmm-2d"], "extractor": "model.py:make"}, "model.py:make"),
     ],
     ids=str,

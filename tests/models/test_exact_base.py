@@ -210,6 +210,8 @@ def test_dtype_shape_and_arguments(make) -> None:
     torch.testing.assert_close(result, model.denoise(x, torch.ones(3)), rtol=0, atol=0)
     assert model.denoise(x[:0], 1.0).shape == (0, *model.event)
     assert model.flow(x[:0], 1.0, 0.1).shape == (0, *model.event)
+    with torch.no_grad():
+        assert not model.denoise(x[:0].double(), 1.0).is_inference()
     assert model.to("cpu").identity == model.identity
 
 

@@ -133,7 +133,7 @@ def test_what_is_no_extractor_is_one_sentence(write, body, message):
 
 
 def test_pixels_have_no_options():
-    with pytest.raises(ValueError, match="'pixels:3' names none; write pixels"):
+    with pytest.raises(ValueError, match="pixels takes nothing after a colon; write pixels"):
         make_extractor("pixels:3", Samples(EVENT))
 
 
@@ -206,11 +206,11 @@ def test_a_file_that_is_not_the_weights_is_refused_before_it_is_unpickled(
 
 def test_inception_says_what_it_lacks(monkeypatch, tmp_path):
     with pytest.raises(
-        ValueError, match=r"inception needs the file of its weights.*write " r"inception:WEIGHTS"
+        ValueError, match="inception alone is no extractor; write inception:WEIGHTS"
     ):
         make_extractor("inception", Samples(EVENT, (-1.0, 1.0)))
     with pytest.raises(
-        ValueError, match="nothing stands behind the colon of 'inception:'; write inception:WEIGHTS"
+        ValueError, match="nothing follows the colon of 'inception:'; write inception:WEIGHTS"
     ):
         make_extractor("inception:", Samples(EVENT, (-1.0, 1.0)))
     with pytest.raises(ValueError, match="there is no such file"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +12,7 @@ from samplerbench.models.denoiser import Denoiser, Wrapper
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian
-from samplerbench.models.guidance import (
-    AlteringWrapper,
-    ClassifierFree,
-    ClassifierGuidance,
-)
+from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.label_draws import labels_for
 from samplerbench.models.reference import Identity, Reference, Statistics
 
@@ -146,63 +141,14 @@ def test_guidance_draws_the_labels_that_the_model_does_not() -> None:
     assert torch.equal(ClassifierFree(MODEL, 7).bind(ids[17:20], seed=5).labels, labels[17:20])  # type: ignore[arg-type]
 
 
-# Classifier guidance
-
-
-def log_prob(x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The exact classifier, up to a constant: log p(x | label) - log p(x)."""
-    return MODEL.log_density(x, sigma, labels) - MODEL.log_density(x, sigma)
-
-
-@pytest.mark.parametrize("sigma", SIGMAS, ids=["one level", "a level a row"])
-def test_an_exact_classifier_gives_the_conditional_model(sigma: float | torch.Tensor) -> None:
-    label, free = MODEL.denoise(X, sigma, LABELS), MODEL.denoise(X, sigma, None)
-    for scale in (1.0, 2.5):  # for the exact classifier the two kinds of guidance agree
-        guided = ClassifierGuidance(MODEL, log_prob, "exact", scale)
-        torch.testing.assert_close(
-            guided.denoise(X, sigma, LABELS), free + scale * (label - free), rtol=0, atol=1e-12
-        )
-
-
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_classifier_guidance_works_where_gradients_are_off(
-    mode: Callable[[], torch.inference_mode],
-) -> None:
-    guided = ClassifierGuidance(MODEL, log_prob, "exact")
-    want = guided.denoise(X, SIGMAS[1], LABELS)
-    with mode():
-        got = guided.denoise(X.clone(), SIGMAS[1].clone(), LABELS.clone())  # type: ignore[union-attr]
-    assert torch.equal(got, want)
-    assert not got.requires_grad
-
-
-def test_rows_without_a_label_are_not_guided_by_a_classifier() -> None:
-    guided = ClassifierGuidance(MODEL, log_prob, "exact", 3.0)
-    free = MODEL.denoise(X, 1.0, None)
-    assert torch.equal(guided.denoise(X, 1.0, None), free)
-    mixed = guided.denoise(X, 1.0, torch.tensor([0, 3, 3, 1, 3]))
-    assert (mixed == free).all(1).tolist() == [False, True, True, False, True]
-    assert guided.passes == 1
-
-
 # What all of them share
 
 
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        (lambda inner: ClassifierFree(inner, 2.0), "fixed(guidance=2)"),
-        (lambda inner: ClassifierGuidance(inner, log_prob, "cnn-1f0c", 1.5), "fixed(cnn-1f0c=1.5)"),
-    ],
-)
-def test_an_altered_model_does_not_pass_for_the_inner_one(
-    make: Callable[[Denoiser], AlteringWrapper], name: str
-) -> None:
+def test_an_altered_model_does_not_pass_for_the_inner_one() -> None:
     inner = Fixed(torch.zeros(2, 2))
     inner.classes = 3
-    model = make(inner)
-    assert model.name == name
-    assert model.identity == name
+    model = ClassifierFree(inner, 2.0)
+    assert model.name == model.identity == "fixed(guidance=2)"
     assert model.endpoint(torch.zeros(2, 2)) is None
     reference = model.reference()
     assert reference is not None
@@ -211,13 +157,8 @@ def test_an_altered_model_does_not_pass_for_the_inner_one(
 
 
 def test_mistakes_are_named() -> None:
-    inner = Fixed(torch.zeros(1, 2))
-    for make, match in (
-        (lambda: ClassifierFree(inner, 2), "fixed has no classes"),
-        (lambda: ClassifierGuidance(inner, log_prob, "c"), "fixed has no classes"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            make()
+    with pytest.raises(ValueError, match="fixed has no classes"):
+        ClassifierFree(Fixed(torch.zeros(1, 2)), 2)
 
 
 # Labels

@@ -10,7 +10,7 @@ from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.models.exact import GaussianMixture
-from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
+from samplerbench.models.guidance import Autoguided, ClassifierFree
 from samplerbench.models.guidance_formulas import (
     LinearGuidance,
     ProjectedGuidance,
@@ -143,13 +143,9 @@ def test_formulas__rows_intervals_and_channels_are_independent(formula):
 
 
 def test_denoise_both__the_second_image_is_at_scale_zero():
-    def log_prob(x, sigma, labels):
-        return MODEL.log_density(x, sigma, labels) - MODEL.log_density(x, sigma)
-
     for make in (
         lambda w: ClassifierFree(MODEL, w),
         lambda w: Autoguided(MODEL, ClassifierFree(MODEL, 0.5), w),
-        lambda w: ClassifierGuidance(MODEL, log_prob, "c", w),
     ):
         d, free = make(2.5).bind(torch.arange(5), 0, LABELS).both(X, LEVELS)
         torch.testing.assert_close(d, make(2.5).denoise(X, LEVELS, LABELS), rtol=0, atol=0)
@@ -172,6 +168,7 @@ def test_make_formula__options_names_and_mistakes():
     for spec, rescale, words in (
         ("apgg", None, "not 'apgg'"),
         (["apg"], None, r"not \['apg'\]"),
+        ("linear", {"shar": 1}, "guidance_rescale: an option is unknown"),
         ({"name": "apg", "momentum": -0.5}, None, "unexpected keyword argument 'momentum'"),
         ({"name": "apg", "threshold": "big"}, None, "option is unknown or no number"),
         ({"name": "apg", "threshold": 0}, None, "threshold must be > 0"),
@@ -183,3 +180,14 @@ def test_make_formula__options_names_and_mistakes():
     with pytest.raises(ValueError, match="guidance without a scale"):
         make_model(name, guidance_formula="apg")
     assert math.isinf(ProjectedGuidance(scale=1.0).threshold)
+
+
+def test_rescaled__needs_two_elements_and_keeps_predictions_without_spread():
+    formula = RescaledGuidance(formula=LinearGuidance(scale=W))
+    zeros = torch.zeros(2, 3)
+    assert torch.equal(formula.combine(zeros, zeros), zeros)
+    assert torch.equal(formula.combine(torch.arange(6.0).reshape(2, 3), zeros), zeros)
+    ones = torch.ones(2, dtype=torch.float64)
+    single = GaussianMixture("s", (1,), ones, ones[:, None], ones[:, None, None], ones, LABELS[:2])
+    with pytest.raises(ValueError, match="in 1 element of a sample"):
+        ClassifierFree(single, formula)

@@ -20,7 +20,7 @@ from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser, level_column
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.guidance import Autoguided, ClassifierFree, ClassifierGuidance
+from samplerbench.models.guidance import Autoguided, ClassifierFree
 from samplerbench.models.guidance_formulas import (
     ProjectedGuidance,
     RescaledGuidance,
@@ -155,7 +155,6 @@ def test_infinite__is_claimed_only_where_the_change_is_defined_there():
     rescaled = RescaledGuidance(formula=ZeroStarGuidance(scale=2.0), prediction="x0")
     zero = ZeroStarGuidance(scale=2.0, prediction="x0", zero_above=50.0)
     assert not any(ClassifierFree(model, formula).infinite for formula in (rescaled, zero))
-    assert not ClassifierGuidance(model, lambda x, sigma, labels: x.sum(1), "c").infinite
     assert not Perturbed(model, 0.1, 0.5).infinite
     assert ClassifierFree(
         model, RescaledGuidance(formula=ProjectedGuidance(scale=2.0), prediction="x0")

@@ -213,7 +213,7 @@ def test_nothing_is_imported_until_a_scheme_is_asked_for(installed):
             "toy:x",
             "toy:x: toy-models 1.0 raised ValueError: could not convert string to float: 'x'",
         ),
-        ("toy:", "nothing stands behind the colon of 'toy:'; write toy:…"),
+        ("toy:", "nothing follows the colon of 'toy:'; write toy:…"),
         (
             "toy:1(size=3)",
             "model toy:1: got an unexpected keyword argument 'size'; its parameters are: "
@@ -257,7 +257,9 @@ def test_a_scheme_of_this_package_is_found_in_a_new_process_without_the_others()
             file = table._modules.get(name, name.replace("-", "_"))
             assert scheme.load.__module__ == f"{table._package}.{file}"
     with pytest.raises(ValueError, match="two model schemes are called 'perturbed'"):
-        loader("perturbed")(test_two_with_one_scheme_are_refused_with_both_origins)
+        loader("perturbed", "perturbed:MODEL")(
+            test_two_with_one_scheme_are_refused_with_both_origins
+        )
 
 
 @pytest.fixture

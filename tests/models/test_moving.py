@@ -17,9 +17,8 @@ from samplerbench.models import Denoiser, make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.guidance import (
     ClassifierFree,
-    ClassifierGuidance,
 )
-from samplerbench.models.networks import networks_in
+from samplerbench.models.networks import copy_to_device, networks_in
 from samplerbench.models.process import VE
 
 OWN = """
@@ -93,9 +92,6 @@ KINDS: dict[str, Callable[[], Denoiser]] = {
     "perturbed exact": lambda: make_model("perturbed:gmm-2d"),
     "perturbed network": lambda: make_model("perturbed:digits"),
     "guided": lambda: ClassifierFree(make_model("digits"), 2.0),
-    "guided by a classifier": lambda: ClassifierGuidance(
-        make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"
-    ),
     "adapted module": lambda: native(Triple()),
     "adapted function": in_a_closure,
     "adapted partial": lambda: native(
@@ -192,3 +188,20 @@ def test_what_cannot_be_copied_is_left_to_its_own_to():
         model.to("meta").denoise(torch.ones(1, 3, device="meta"), 1.0, None).device.type == "meta"
     )
     assert model.denoise(torch.ones(1, 3), 1.0, None).device.type == "cpu"
+
+
+def test_copy_to_device__functions_that_call_themselves_and_share_a_network():
+    net = Triple()
+
+    def twice(x: Tensor, left: int = 1) -> Tensor:
+        return twice(net(x), left - 1) if left else net(x)
+
+    class Calls:
+        def __init__(self) -> None:
+            self.net, self.twice = net, twice
+
+    twin = copy_to_device(Calls(), "cpu")
+    (found,) = networks_in(twin.twice)
+    assert found is twin.net
+    assert found is not net
+    assert torch.equal(twin.twice(torch.ones(1, 3)), twice(torch.ones(1, 3)))

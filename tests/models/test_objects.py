@@ -14,6 +14,8 @@ from torch import nn
 
 from samplerbench.benchmarks.scoring.feature_references import load_references
 from samplerbench.benchmarks.scoring.real_data import load_real_data
+from samplerbench.models.loaders.python_file import FileModel
+from samplerbench.models.networks import networks_in
 from samplerbench.models.objects import (
     _bytes_of,
     as_model,
@@ -21,7 +23,7 @@ from samplerbench.models.objects import (
     from_function,
     from_network,
 )
-from samplerbench.models.process import Trigonometric
+from samplerbench.models.process import RectifiedFlow, Trigonometric
 
 
 class Ensemble:
@@ -165,6 +167,21 @@ def test_digest_of_object__does_not_depend_on_the_order_in_a_set():
     assert digest({0, 8}) == digest({8, 0}) != digest({0, 9})
 
 
+def test_digest_of_object__does_not_depend_on_the_order_of_a_set_in_a_dictionary():
+    def digest(kinds: set[int]) -> str:
+        given = Ensemble()
+        given.options = {"kinds": [kinds]}
+        return digest_of_object(given)
+
+    assert digest({0, 8}) == digest({8, 0}) != digest({0, 9})
+
+
+def test_digest_of_object__reads_a_function_that_wraps_a_network():
+    net = nn.Linear(2, 2)
+    wrapped = functools.wraps(net)(lambda x, sigma: net(x))
+    assert digest_of_object(wrapped) == digest_of_object(wrapped)
+
+
 def test_digest_of_object__leaves_out_the_address_in_a_compiled_module():
     network = nn.Linear(2, 2)
     first = digest_of_object(network)
@@ -239,6 +256,44 @@ def test_from_network__weights_in_float64_are_called_in_it_and_16_bits_round_no_
     assert times == [999.0]
 
 
+def test_from_network__a_level_of_zero_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"model network: its lowest level is 0\.0 \(t_min=0\)"):
+        from_network(Line(2, 2), "flow", event=(2,), process=RectifiedFlow(t_min=0, t_max=1))
+
+
+def test_from_network__the_networks_of_a_function_of_two_arguments_are_found_and_copied():
+    net = nn.Linear(2, 2)
+    model = from_network(lambda x, t: net(x), event=(2,))
+    assert [*networks_in(model.network)] == [net]
+    (twin,) = networks_in(model.to("cpu").network)
+    assert twin is not net
+    assert pickle.loads(pickle.dumps(from_network(scaled_by_time, event=(2,)).network))
+
+
+def scaled_by_time(x, t):
+    return x * t[:, None]
+
+
+def test_bind_labels__labels_that_another_thread_binds_meanwhile_are_not_taken():
+    class Raced(FileModel):
+        """Model whose latest labels another thread replaces at once."""
+
+        @property
+        def _latest(self):
+            return torch.zeros(1), "foreign"
+
+        @_latest.setter
+        def _latest(self, latest):
+            pass
+
+    class Bound(Scaled):
+        def bind(self, ids, seed):
+            return "own"
+
+    model = Raced(Bound(1.0), "mine", "mine")
+    assert model._bind_labels(model.draw_labels(torch.arange(2), 0)) == "own"
+
+
 class Halved(nn.Module):
     def forward(self, x, t):
         return 0.5 * x + t[:, None] / 1000
@@ -263,9 +318,28 @@ def test_from_function__a_data_set_counts_as_large_as_it_is_and_its_held_out_par
     in_pixels = load_references({"m": as_model("m", model)}, "pixels")["m"]
     assert in_pixels.n == 20
     assert load_real_data(model, None).reference.shape == (20, 2)
-    few = from_function(lambda x, s: x, event=(2,), data=data[:5])
-    with pytest.raises(ValueError, match="data has 5 samples; give at least 12"):
-        few.reference().load_statistics()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"event": 3}, "event is 3; it must be a tuple of positive integers"),
+        ({"data": torch.zeros(5, 2)}, "data has 5 samples; give at least 12"),
+        ({"data": torch.zeros(0, 2)}, "data has 0 samples; give at least 12"),
+        ({"data": torch.zeros(20, 3)}, r"data has shape \(20, 3\), not \(20, 2\)"),
+    ],
+)
+def test_from_function__what_does_not_fit_is_one_sentence(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        from_function(lambda x, s: x, **{"event": (2,), **options})
+
+
+def test_from_function__moments_are_those_of_all_data_that_is_not_held_out():
+    data = torch.arange(60_012.0)[:, None] / 60_012
+    model = from_function(lambda x, s: x, event=(1,), data=data)
+    rows = model.fixed_data[0].double().numpy()
+    assert model.reference().n == len(rows) == 50_010
+    np.testing.assert_allclose(model.reference().mean, rows.mean(0), rtol=1e-12)
 
 
 def test_from_function__a_function_with_its_own_float32_gets_float32() -> None:

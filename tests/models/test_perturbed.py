@@ -211,6 +211,10 @@ def test_it_moves_with_its_field(model: Perturbed) -> None:
     assert moved is not model
     assert torch.equal(moved.denoise(x, 1.0, None), model.denoise(x, 1.0, None))
     assert model.to("meta")._field._phase.device.type == "meta"
+    latent = Perturbed(make_model("fashion-latent"), 0.1, 1.0)
+    twin = latent.to("cpu")
+    assert twin.decoder is twin.inner.decoder
+    assert twin.decoder is not latent.decoder
 
 
 def test_a_network_keeps_its_precision_and_has_no_exact_endpoints() -> None:
@@ -224,11 +228,7 @@ def test_a_network_keeps_its_precision_and_has_no_exact_endpoints() -> None:
     assert f"spread={model.inner.card.architecture['sigma_data']}" in model.identity
 
 
-def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
-    assert (
-        make_model("perturbed", model="gmm-2d", delta=0.3).identity
-        == make_model("perturbed:gmm-2d", delta=0.3).identity
-    )
+def test_load__options_of_the_inner_model() -> None:
     assert make_model("perturbed:fashion-kde", width=0.2, spread=1.0).inner.width == 0.2
     assert make_model("perturbed:digits", guidance=2.0).passes == 2
 
@@ -241,19 +241,16 @@ def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
         (
             "perturbed:gmm-2d",
             {"dleta": 1},
-            r"'dleta'.*\(perturbed itself takes model, delta, " r"length, seed and spread\)",
+            r"'dleta'.*\(perturbed itself takes delta, " r"length, seed and spread\)",
         ),
-        (
-            "perturbed:gmm-2d",
-            {"model": "gaussian"},
-            "'perturbed:gmm-2d' names its model; leave out model='gaussian'",
-        ),
-        ("perturbed", {"model": 3}, "model must be a model's name, got 3"),
-        ("perturbed", {"delta": -0.1}, "delta must be a number >= 0, got -0.1"),
-        ("perturbed", {"delta": "much"}, "delta must be a number, got 'much'"),
-        ("perturbed", {"length": 0}, "length must be a number > 0, got 0"),
-        ("perturbed", {"seed": 0.5}, "seed must be a whole number, got 0.5"),
-        ("perturbed", {"spread": math.inf}, "spread must be a number > 0, got inf"),
+        ("perturbed", {}, "perturbed alone is no model; write perturbed:MODEL"),
+        ("family", {"dim": 3}, "family alone is no model; write family:KIND"),
+        ("checkpoint", {}, "checkpoint alone is no model; write checkpoint:PATH"),
+        ("perturbed:gmm-2d", {"delta": -0.1}, "delta must be a number >= 0, got -0.1"),
+        ("perturbed:gmm-2d", {"delta": "much"}, "delta must be a number, got 'much'"),
+        ("perturbed:gmm-2d", {"length": 0}, "length must be a number > 0, got 0"),
+        ("perturbed:gmm-2d", {"seed": 0.5}, "seed must be a whole number, got 0.5"),
+        ("perturbed:gmm-2d", {"spread": math.inf}, "spread must be a number > 0, got inf"),
     ],
 )
 def test_perturbed__mistakes_are_one_sentence(

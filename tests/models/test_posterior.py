@@ -13,10 +13,8 @@ from samplerbench.models.exact.cloud import KernelDensity, PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import Wavelet
-from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
 from samplerbench.models.mmse import normal_like
 from samplerbench_studies.analysis.candidates import (
-    class_log_prob,
     class_prior,
     class_probabilities,
     classes_along,
@@ -171,26 +169,11 @@ def test_classes_along_a_trajectory_go_from_the_prior_to_certainty():
     assert float(along[-1].amax(1).min()) > 1 - 1e-9
 
 
-@pytest.mark.parametrize("scale", [0.5, 3.0])
-def test_with_the_exact_classifier_both_kinds_of_guidance_are_one(scale):
-    model = labelled()[-1]
-    x, labels = states(model, 0.9), torch.tensor([0, 1, 1, 0, 2])
-    free = ClassifierFree(model, scale).denoise(x, 0.9, labels)
-    classifier = ClassifierGuidance(model, class_log_prob(model), "exact", scale).denoise(
-        x, 0.9, labels
-    )
-    torch.testing.assert_close(classifier, free, rtol=1e-10, atol=1e-10)
-
-
 def test_models_without_components_or_classes_say_so():
     with pytest.raises(ValueError, match="has no components"):
         responsibilities(gaussian(), torch.zeros(1, 16), 1.0)
-    for ask in (
-        lambda: class_probabilities(gmm_2d(), torch.zeros(1, 2), 1.0),
-        lambda: class_log_prob(gmm_2d()),
-    ):
-        with pytest.raises(ValueError, match="has no classes"):
-            ask()
+    with pytest.raises(ValueError, match="has no classes"):
+        class_probabilities(gmm_2d(), torch.zeros(1, 2), 1.0)
 
 
 def test_the_trace_of_fashion_mppca_is_that_of_its_dense_covariance():

@@ -150,7 +150,7 @@ def test_a_number_that_is_none_is_one_sentence(spec):
         load_references({"fashion": make_model("fashion")}, spec)
     with pytest.raises(
         ValueError,
-        match=r"on model fashion: nothing stands behind the "
+        match=r"on model fashion: nothing follows the "
         r"colon of 'card:'; write card\[:N\]",
     ):
         load_references({"fashion": make_model("fashion")}, "card:")

@@ -89,7 +89,7 @@ def test_a_row_of_quantised_samples_is_another_row(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "samples", "message"),
     [
-        ("round", Samples((1, 4, 4), RANGE), "round needs an extractor; write round:EXTRACTOR"),
+        ("round", Samples((1, 4, 4), RANGE), "round alone is no extractor; write round:EXTRACTOR"),
         ("truncate:round:pixels", Samples((1, 4, 4), RANGE), "quantises twice"),
         ("round:pixels", Samples((2,)), "needs the range of the images' values"),
         ("round:nothing", Samples((2,), RANGE), "unknown extractor 'nothing'"),

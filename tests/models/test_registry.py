@@ -214,8 +214,14 @@ def test_what_it_draws_per_sample_follows_the_rows(write):
         ),
         (
             GOOD.replace("def __call__", "dtype = 'float32'\n        def call"),
-            "dtype is 'float32'; it must be a torch dtype",
+            "dtype is 'float32'; it must be a floating torch dtype",
         ),
+        (
+            GOOD.replace("def __call__", "dtype = torch.int32\n        def call"),
+            "dtype is torch.int32; it must be a floating torch dtype",
+        ),
+        (GOOD.replace("(3,), 0.01", "(), 0.01"), r"event is \(\); it must be a tuple of positive"),
+        (GOOD.replace("0.01, 10.0", "0.01, float('inf')"), "sigma_max inf must satisfy"),
         (
             GOOD.replace("def __call__", "passes = 1.5\n\n        def call"),
             "passes is 1.5; it must be a whole number",
@@ -285,7 +291,7 @@ def test_wrong_samples_and_moments_are_named(write):
 def test_make_model__the_range_of_a_shipped_model_is_that_of_its_reference(name):
     model = make_model(name)
     assert model.decoded_limits == model.reference().clamp
-    assert make_model("perturbed", model=name).limits == model.limits
+    assert make_model(f"perturbed:{name}").limits == model.limits
 
 
 def test_the_range_that_a_user_states_clamps_what_is_scored(write):

@@ -1,6 +1,7 @@
 """Networks in low precision: casting, the formula on exact models, and what stays exact."""
 
 import copy
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from samplerbench.models import make_model, use_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.checkpoints.programs import Port, ProgramNetwork, signature_of
 from samplerbench.models.denoiser import Denoiser, level_per_row
-from samplerbench.models.objects import as_model
+from samplerbench.models.objects import as_model, from_function
 from samplerbench.models.process import EDM, RectifiedFlow
 from samplerbench.models.rounding import (
     Precision,
@@ -320,3 +321,28 @@ def test_bound__runs_every_sampler_with_states_of_16_bits():
         x = make(name).sample(model.bind(ids, 0), model.sigma_max * noise.initial(), grid, noise)
         assert x.dtype == torch.bfloat16, name
         assert bool(x.isfinite().all()), name
+
+
+class Held:
+    """Object without a method ``to``."""
+
+    event, sigma_min, sigma_max = (2,), 0.002, 80.0
+
+    def __init__(self, net, lock=None):
+        self.net, self.lock = net, lock
+
+    def __call__(self, x, sigma):
+        return self.net(x)
+
+
+def test_add_rounding__leaves_the_network_of_a_user_as_it_is():
+    net = nn.Linear(2, 2)
+    x = torch.randn(3, 2)
+    for given in (Held(net), from_function(lambda x, sigma: net(x), event=(2,))):
+        low = add_rounding(as_model("mine", given), "bfloat16")
+        assert net.weight.dtype == torch.float32
+        assert not torch.equal(low.denoise(x, 1.0, None), low.precise.denoise(x, 1.0, None))
+    locked = as_model("mine", Held(net, threading.Lock()))
+    assert torch.equal(locked.to("cpu").denoise(x, 1.0, None), net(x))
+    with pytest.raises(ValueError, match="mine cannot be copied"):
+        add_rounding(locked, "bfloat16")

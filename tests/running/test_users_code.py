@@ -12,6 +12,7 @@ import samplerbench
 from samplerbench import samplers
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
+from samplerbench.models.loaders import source_file
 from samplerbench.models.loaders.source_file import importing_from
 
 SUITE = {
@@ -156,6 +157,17 @@ def test_call_function__a_factory_that_changes_the_folder_leaves_the_run_in_its_
     assert [row["status"] for row in rows.values()] == ["ok"]
     assert os.getcwd() == str(tmp_path)
     assert (tmp_path / "out" / "table.csv").is_file()
+
+
+def test_importing_from__restores_modules_after_code_that_replaces_the_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "helper_of_path.py").write_text("")
+    monkeypatch.setitem(sys.modules, "helper_of_path", os)
+    monkeypatch.setattr(source_file, "_is_replaceable", lambda name: name == "helper_of_path")
+    with importing_from(tmp_path):
+        assert "helper_of_path" not in sys.modules
+        sys.path = [part for part in sys.path if part != str(tmp_path)]
+    assert sys.modules["helper_of_path"] is os
 
 
 def test_importing_from__works_in_a_deleted_working_folder(tmp_path, monkeypatch):

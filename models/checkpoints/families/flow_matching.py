@@ -25,9 +25,6 @@ from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_in_words, find_sets
 from .openai import FLOWS, KEYS, head_answers_of, make_unet, read_unet_arguments, size_answers_of
 
-COUPLED = "otcfm"
-"""File name prefix of torchcfm's networks with noise and data coupled within each batch."""
-
 TRAININGS: dict[str, dict[str, Any]] = {
     "straight": {**STRAIGHT, "factor": -1.0},
     "circle": {**CIRCLE, "factor": -2 / math.pi},
@@ -62,7 +59,7 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         classes=rows - null,
         null_label=null,
         labels="random" if rows else "none",
-        evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_in_words(sets)),
+        evidence=(*_evidence(torchcfm=torchcfm), *choice_in_words(sets)),
         sources=dict.fromkeys(("network", "weights", "classes"), FILE),
         open={
             "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
@@ -83,15 +80,9 @@ def _weight_sets(opened: OpenedCheckpoint) -> Sets:
     return find_sets(opened, KEYS) if is_flow else {}
 
 
-def _evidence(opened: OpenedCheckpoint, *, torchcfm: bool) -> list[str]:
+def _evidence(*, torchcfm: bool) -> list[str]:
     library = "torchcfm" if torchcfm else "flow_matching"
-    sentences = [
+    return [
         "the names of its weights are those of OpenAI's U-Net",
         f"what is saved beside them is {library}'s: noise at t = 0, data at t = 1",
     ]
-    if torchcfm and opened.path.name.startswith(COUPLED):
-        sentences.append(
-            "its name says that noise was coupled with the data of each batch by optimal "
-            "transport, so that its velocity is only nearly the velocity of a posterior mean"
-        )
-    return sentences

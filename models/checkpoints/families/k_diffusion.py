@@ -24,7 +24,7 @@ from torch import nn
 from ...adapters import Network
 from ...nets.k_image_v1 import KImageV1
 from ...nets.k_transformers import KTransformerV1, KTransformerV2
-from ..opening import AGAIN, CheckpointError, OpenedCheckpoint
+from ..opening import AGAIN, CheckpointError, OpenedCheckpoint, error_in_words
 from ..processes import edm_fields
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, Tensors, choice_in_words, find_sets, load_network
@@ -54,7 +54,8 @@ def recognise(opened: OpenedCheckpoint) -> Specification | None:
         return _specification(opened, config, _weight_sets(opened, config))
     except (KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
-            f"{opened.path}: its configuration of k-diffusion lacks {error}; {AGAIN}"
+            f"{opened.path}: its configuration of k-diffusion and its weights do not fit "
+            f"({error_in_words(error)}); {AGAIN}"
         ) from None
 
 
@@ -94,7 +95,7 @@ def _specification(
     if kind != IMAGE_V1 and config.get("has_variance"):
         more.append("has_variance")
     if kind not in NETWORKS or more:
-        conditions = f"told or built with {', '.join(more)}"
+        conditions = f"conditioned on or built with {', '.join(more)}"
         what = conditions if kind in NETWORKS else f"a network {kind!r}"
         raise CheckpointError(
             f"{path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "

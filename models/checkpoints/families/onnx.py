@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ...adapters import Network
-from ..opening import CheckpointError, OpenedCheckpoint
+from ..opening import CheckpointError, OpenedCheckpoint, error_in_words
 from ..programs import Port, ProgramNetwork, Signature, program_specification, signature_of
 from ..specification import Specification
 
@@ -83,9 +83,9 @@ def _open_program(path: Path) -> tuple[Any, Signature]:
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime raises exceptions of its own kinds
-        what = " ".join(str(error).split())[:160]
         raise CheckpointError(
-            f"{path} cannot be run by onnxruntime {onnxruntime.__version__} ({what}); export it again, "
+            f"{path} cannot be run by onnxruntime {onnxruntime.__version__} "
+            f"({error_in_words(error, 160)}); export it again, "
             "or install a newer onnxruntime"
         ) from None
     inputs = [_port_of(port, path) for port in session.get_inputs()]

@@ -43,7 +43,7 @@ FLOWS = ("net_model", "lr_schedule")
 STUDENTS = ("cd_", "ct_")
 """Prefixes of the file names of consistency_models' students."""
 RESCALED = (
-    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
+    "if it was trained with 4000 steps whose times are scaled to 1000, improved-diffusion's default, say "
     "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
 )
 """Advice for networks that change the resolution without residual blocks, as improved-diffusion's.

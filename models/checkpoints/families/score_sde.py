@@ -283,9 +283,9 @@ def _weight_sets(opened: OpenedCheckpoint) -> Sets:
 
 def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
     name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
-    time = "it is told the time by sines in order: VP, subVP, or VE at 1000 levels"
+    time = "its time input is sinusoidal: VP, subVP, or VE at 1000 levels"
     if unet_arguments["embedding_type"] == "fourier":
-        time = "it is told the level by sines of random frequencies: the VE process"
+        time = "its level input has random Fourier features: the VE process"
     order = f"they are in the order of {name}"
     return ("the names of its weights are those of score_sde's list of modules", order, time)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -81,29 +81,6 @@ def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[
     return torch.stack(
         [class_probabilities(model, x, level) for x, level in zip(states, levels, strict=True)]
     )
-
-
-def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
-    """Return the exact classifier log p(label | x, sigma), differentiable in x.
-
-    ``samplerbench.models.guidance.ClassifierGuidance`` takes it.
-
-    With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
-    x) = d_c - d.
-
-    Args:
-        model: an exact model with classes and a density.
-
-    Raises:
-        ValueError: the model has no classes.
-    """
-    prior = class_prior(model).log()
-
-    def log_prob(x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
-        joint = prior.to(x.device)[labels] + model.log_density(x, sigma, labels)
-        return joint - model.log_density(x, sigma)
-
-    return log_prob
 
 
 def class_prior(model: ExactModel) -> Tensor:

@@ -318,6 +318,10 @@ def test_a_wrong_file_is_one_sentence(tmp_path):
     path = saved(tmp_path, weights | {"pos_embed": torch.zeros(1, 5, 64)}, "tokens.pt")
     with pytest.raises(CheckpointError, match=r"has 5 tokens .* which is not DiT's"):
         specify_checkpoint(open_checkpoint(path))
+    spec = specify_checkpoint(open_checkpoint(saved(tmp_path, weights, "whole.pt")))
+    assert spec.with_settings({"event": "[1,8,8]"}).event == spec.event
+    with pytest.raises(ValueError, match=r"event=\[1,4,16\]: this network takes \[1, 8, 8\] only"):
+        spec.with_settings({"event": "[1,4,16]"})
     del weights["blocks.0.attn.qkv.bias"]
     opened = open_checkpoint(saved(tmp_path, weights))
     with pytest.raises(CheckpointError, match=r"missing, such as blocks\.0\.attn\.qkv\.bias"):

@@ -179,13 +179,13 @@ def test_files_become_the_network_that_they_are_of(tmp_path, config, classes):
 @each(
     ("changes", "sentence"),
     [
-        ({"mapping_cond_dim": 4}, "told or built with mapping_cond_dim"),
-        ({"has_variance": True}, "told or built with has_variance"),
+        ({"mapping_cond_dim": 4}, "conditioned on or built with mapping_cond_dim"),
+        ({"has_variance": True}, "conditioned on or built with has_variance"),
         ({"self_attns": [{"type": "sparse"}] * 3}, "type 'sparse' is none of global, neighborhood"),
         ({"depths": [1, 1]}, "widths, depths and self_attns of its configuration are not as many"),
         ({"self_attns": None}, "level 1 has 4 x 4 places, fewer than its neighbourhoods"),
         ({"input_size": [12, 8]}, "level 2 has 3 x 2|level 1 has 6 x 4"),
-        ({"widths": None}, "lacks"),
+        ({"widths": None}, r"its weights do not fit \(TypeError"),
     ],
 )
 def test_k_transformer__what_cannot_be_is_one_sentence(tmp_path, changes, sentence):

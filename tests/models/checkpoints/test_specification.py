@@ -75,17 +75,20 @@ def test_what_the_user_says_is_set_and_its_source_told():
         ({"prediction": "noise"}, "prediction=noise is none of 'x0'"),
         ({"sigma_min": "low"}, "sigma_min=low: it must be a number"),
         ({"sigma_max": "0"}, "it must be above 0"),
-        ({"sign": "0"}, "must not be 0"),
+        ({"sign": "0"}, "be finite and not 0"),
+        ({"factor": "NaN"}, "be finite and not 0"),
+        ({"boundary.scale": "abc"}, "boundary.scale=abc: it must be a number"),
         ({"process": "edm"}, "'process' is no setting"),
         ({"time.scale": "abc"}, "time.scale=abc: it must be a number"),
         ({"time.unit": "2"}, "a time has no 'unit'"),
-        ({"time.of": "sigma"}, "time.of=sigma is none of t, level"),
+        ({"time.of": "sigma"}, "time.of=sigma is none of 't', 'level'"),
         ({"process.steps": "many"}, "process.steps=many: it must be a number"),
         ({"process.steps": "2.5"}, "must be a whole number"),
         ({"classes": "many"}, "must be a whole number, 0 for none"),
         ({"null_label": "maybe"}, "must be true or false"),
         ({"limits": "1"}, r"limits=1: it must be two numbers that rise"),
         ({"limits": "[1,-1]"}, "two numbers that rise"),
+        ({"limits": "[-1,Infinity]"}, "two numbers that rise"),
         ({"weights.file": "other.pt"}, "'weights.file' is no setting"),
         ({"network.class": "Other"}, "'network.class' is no setting"),
         ({"network.arguments": "3"}, "must be a JSON object"),
@@ -203,6 +206,7 @@ def test_the_cosine_schedule_ends_at_its_cap():
         ("net.pkl", "net.pkl", {}, None),
         ("edm:net.pkl?sign=-1&time.scale=2", "net.pkl", {"sign": "-1", "time.scale": "2"}, "edm"),
         ("a/b?x=", "a/b", {"x": ""}, None),
+        ("a+b?x=1e+4&y=a%26b", "a+b", {"x": "1e+4", "y": "a&b"}, None),
     ],
 )
 def test_a_path_its_family_and_its_settings(written, path, settings, family, monkeypatch):
@@ -214,7 +218,7 @@ def test_a_path_its_family_and_its_settings(written, path, settings, family, mon
 
 
 def test_a_query_that_is_none_is_one_sentence():
-    with pytest.raises(ValueError, match=r"'schedule' behind net\.pt is not setting=value"):
+    with pytest.raises(ValueError, match=r"'schedule' after net\.pt is not setting=value"):
         split_settings("net.pt?schedule")
     with pytest.raises(ValueError, match="has a setting twice"):
         split_settings("net.pt?schedule=linear&schedule=cosine")

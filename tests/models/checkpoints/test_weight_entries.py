@@ -227,3 +227,10 @@ def test_open_checkpoint__an_index_opens_all_its_files(tmp_path):
     index.write_text(json.dumps({"weight_map": {"out.2.weight": "../up.safetensors"}}))
     with pytest.raises(CheckpointError, match="no index of weights in its folder"):
         open_checkpoint(index)
+
+
+def test_find_sets__two_numbered_lists_are_refused_as_averages_of_another_network(tmp_path):
+    lists = {f"{name}.shadow_params.0": torch.ones(2) for name in "ab"}
+    torch.save({"model": RAW, "ema": lists}, tmp_path / "two.pt")
+    with pytest.raises(CheckpointError, match="of another network: a list"):
+        taken(tmp_path / "two.pt")
