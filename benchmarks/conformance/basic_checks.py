@@ -118,7 +118,7 @@ def check_to_zero(sampler: Sampler) -> Iterator[Check]:
     grid = karras(6, *RANGE)
     end = draw_samples(sampler, lambda x, _: datum.expand_as(x).clone(), grid, IDS, shift=datum)
     error = float((end - datum).abs().max())
-    detail = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
+    detail = f"one datum: the end at sigma = 0 is off by {error:.0e}"
     yield Check("to zero", error < _most_rounding(sampler, end), detail, {"error": error})
 
 
@@ -136,7 +136,7 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
         draw_samples(sampler, AnisotropicGaussian(by), grid, IDS, shift=by) for by in (0.0, shift)
     )
     error = float((moved - shift - still).abs().max())
-    detail = f"moved data, moved samples: to {error:.0e}"
+    detail = f"samples of moved data are off by {error:.0e}"
     yield Check("translation", error < _most_rounding(sampler, still), detail, {"error": error})
 
 

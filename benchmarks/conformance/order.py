@@ -244,10 +244,11 @@ def slope(steps: Sequence[int], errors: Sequence[float], floor: float = FLOOR) -
     return float(np.polyfit(n, e, 1)[0])
 
 
-def range_in_words(orders: Iterable[float]) -> str:
+def range_in_words(orders: Iterable[float], digits: int = 2) -> str:
     """Return the range of orders in words, such as ``2.97 to 3.01``, or a single number."""
     values = list(orders)
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (np.min(values), np.max(values))))
+    ends = np.min(values), np.max(values)
+    return " to ".join(dict.fromkeys(f"{end:.{digits}f}" for end in ends))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:

@@ -62,7 +62,7 @@ def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
         return False, draws.sentence
     after = _attributes_in_words(sampler)
     if changed := sorted(key for key in before | after if before.get(key) != after.get(key)):
-        rule = "what is remembered from step to step is the history entry's, and no more"
+        rule = "only the history entry may carry values from step to step"
         return False, f"a run changes self.{changed[0]}; {rule}"
     if not is_identical(first, again):
         where = "after a run on other samples and another grid"
@@ -117,13 +117,13 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
     """Return (True, note), or (False, fault) unless a plan repeats, and has Python scalars only."""
     plan = sampler.plan(GRID)
-    if list(plan) != list(sampler.plan(GRID)):
-        return False, "plan() of the same grid is another plan the second time"
     numbers = (float, int, bool, str, type(None))
     odd = {type(leaf).__name__ for leaf in _leaves_of(plan) if type(leaf) not in numbers}
     if odd:
-        return False, f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
-    return True, "pure; Python floats only"
+        return False, f"rows hold {', '.join(sorted(odd))}; only Python scalars belong there"
+    if list(plan) != list(sampler.plan(GRID)):  # tensors would raise
+        return False, "plan() of the same grid is another plan the second time"
+    return True, "pure; Python scalars only"
 
 
 def _leaves_of(value: Any) -> Iterator[Any]:

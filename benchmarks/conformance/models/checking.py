@@ -329,7 +329,7 @@ def _checks_on_samples(
         better = better_readings(best, readings)
         tried = better.tried
         fault = FAILS if behaviour.passed else behaviour.said
-        broken = why_outputs_are_broken(best) if fits else fault
+        broken = why_outputs_are_broken(best) if fits else "" if better.passing else fault
         observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:

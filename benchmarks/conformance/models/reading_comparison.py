@@ -152,6 +152,7 @@ def check_readings(
     Settings that may be right pass if no others fit better, even with broken outputs. If others fit
     better, but all in ``better.failing``, the check is undecided. In other cases it fails.
     ``broken`` is a fault of the outputs, or "". If it is not "" and others fit better, it fails.
+    It is "" for outputs that are not finite if a reading in ``better.passing`` mends them.
     ``observation`` describes the outputs, for the message that no settings fit.
     """
     passed: bool | None = False

@@ -105,6 +105,21 @@ def test_check_checkpoint__a_network_that_fails_on_its_own_samples_does_not_pass
     assert found.verdict == "failed"
 
 
+def test_check_checkpoint__settings_that_mend_outputs_that_are_not_finite_are_named() -> None:
+    truth = RIGHT["flow from data to noise"]
+    right = exact(truth)
+
+    def network(x: torch.Tensor, t: torch.Tensor, labels: None) -> torch.Tensor:
+        return right(x, t, labels) + torch.where(t > 1, torch.nan, 0.0)[:, None, None, None]
+
+    stated = replace(truth, time={"of": "t", "scale": 1000.0, "offset": 0.0})
+    found = check_checkpoint(stated, network, data(64))
+    said = {check.name: check.said for check in found.checks if not check.passed}
+    assert said["usual mistakes"].startswith(
+        "the map is wrong: with time.scale=1&time.offset=0 the output is finite"
+    )
+
+
 def test_check_checkpoint__images_that_are_all_alike_are_refused() -> None:
     with pytest.raises(ValueError, match="one image, or images that are all alike"):
         check_checkpoint(RIGHT["EDM"], exact(RIGHT["EDM"]), data(1))
