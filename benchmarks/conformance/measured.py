@@ -11,7 +11,6 @@ from typing import Any
 
 from ...results.run_directory.files import json_text, write_text
 from ...samplers import Sampler, karras
-from ...samplers.spec import format_spec
 from .check import Conformance
 from .order import range_in_words
 
@@ -20,11 +19,6 @@ FEW, MANY = 3, 10
 """Numbers of steps, run by ``check``, whose evaluation counts give the evaluations per step."""
 
 Entry = dict[str, Any]
-
-
-def label_of(result: Conformance) -> str:
-    """Return the checked sampler's name and options as the command line takes them."""
-    return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:

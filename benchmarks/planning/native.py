@@ -87,7 +87,9 @@ def warning_if_noise_hides_data(grid: Grid, model: Denoiser, name: str) -> str:
     high = sum(level > HIDDEN * spread for level in inner)
     if not inner or high < MOST * len(inner):
         return ""
-    remedy = f" --schedule {NATIVE} or" if model.native_levels(1) and name != NATIVE else ""
+    remedy = (
+        f" --schedule {NATIVE} or" if model.native_levels(1) is not None and name != NATIVE else ""
+    )
     return (
         f"{high} of the {len(inner)} levels of {name} after the first lie above {HIDDEN * spread:.4g}, "
         f"{HIDDEN:.0f} times the spread of the data of {model.name}, where nothing but their mean is left; "

@@ -216,7 +216,8 @@ def check_checkpoint(
         readings += [(name, c) for c in same]
     distinct = {digest_of_value(fields_affecting_output(c)): (name, c) for name, c in readings}
     changed = readings_of_specifications(distinct.values(), model_of)
-    results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
+    behaviour = check_behaviour(best.model, device)
+    results, tried = _run_checks(best, changed, teacher, behaviour, own=images is None)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
     named = {name.partition("=")[0] for name, _ in stated if name in fitting}
     tried = [*((other, best) for other in others), *tried]
@@ -277,19 +278,20 @@ def check_denoiser(
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
     stated = candidate_on_samples("", native_denoiser_in(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
-    checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
+    if stated.model is not model:
+        behaviour = check_behaviour(stated.model, device)
+    checks, tried = _run_checks(stated, changed, teacher, behaviour, own=images is None)
     return _result_of_checks(stated, checks, tried, images, spec=None, answers={})
 
 
 def _run_checks(
-    best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
+    best: Candidate, changed: Readings, teacher: Denoiser | None, behaviour: Check, *, own: bool
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of the best candidate, and pairs of a tried alternative and the best.
 
-    ``changed`` yields alternatives. An exception of the network fails the check of its behaviour. A
+    ``changed`` yields alternatives. An exception of the network fails its ``behaviour`` check. A
     ValueError and a lack of memory are raised, and any exception if SAMPLERBENCH_TRACEBACK is set.
     """
-    behaviour = check_behaviour(best.model, device)
     try:
         checks, tried = _checks_on_samples(best, changed, teacher, behaviour, own=own)
     except (ValueError, torch.OutOfMemoryError):

@@ -107,12 +107,10 @@ class FrechetReference:
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64, symmetric and positive semi-definite; may be rank-deficient.
-        n: size of the reference set, which no estimate uses; None for exact moments.
     """
 
     mean: FloatArray
     cov: FloatArray
-    n: int | None = None
 
     def __post_init__(self) -> None:
         d = len(self.mean)
@@ -129,7 +127,7 @@ class FrechetReference:
     @classmethod
     def of(cls, moments: Moments) -> FrechetReference:
         """Return a reference with the moments of a finite set."""
-        return cls(moments.mean, moments.cov, moments.n)
+        return cls(moments.mean, moments.cov)
 
     @cached_property
     def factor(self) -> FloatArray:
