@@ -64,10 +64,10 @@ def show(
             f"--metric from {', '.join(rankable_columns(table))}"
         )
     print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
-    return say_next(*comparing(table, folder), ["report", folder])
+    return say_next(*compare_commands(table, folder), ["report", folder])
 
 
-def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
+def compare_commands(table: ResultTable, folder: Path) -> list[list[object]]:
     """Return [words of a ``compare`` command]; [] without the default baseline or other samplers."""
     from ...results.comparison.findings import BASELINE
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...samplers import GridSampler, Sampler
 from .check import Check
-from .order import MARGIN, SHIPPED, UNEVEN, order_with_options, range_in_words
+from .order import MARGIN, OWN_START, UNEVEN, order_with_options, range_in_words
 from .problems import GRIDS, ThreeModes
 
 AGREE = 0.35
@@ -115,7 +115,7 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
 
 def _explain_start(found: Findings) -> Iterator[str]:
     """Yield a cause if only runs with a sampler's own first steps are wrong."""
-    if found.passed("order") and found.passed(SHIPPED) is False:
+    if found.passed("order") and found.passed(OWN_START) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
             "fewer entries, are wrong (a first step of Euler's method would leave order 2)"
@@ -150,7 +150,7 @@ def _explain_row_sums(found: Findings) -> Iterator[str]:
     wrong = found.faults("algebra")
     if not wrong:
         return
-    if all(entry["memos"] > 0 for entry in wrong):
+    if all(entry["entries"] > 0 for entry in wrong):
         yield (
             "rows without entries of earlier steps sum to 1 and those with them do not: the weights of "
             "differences between entries must cancel"

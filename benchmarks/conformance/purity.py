@@ -88,7 +88,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
         integrate(watched, Rational(), before, GRID, noise)
         changes["history entries of earlier steps"] = not all(
             is_identical(leaf, copied)
-            for pair in watched.seen
+            for pair in watched.entries
             for leaf, copied in zip(*map(_leaves_of, pair), strict=True)
             if isinstance(leaf, Tensor)
         )
@@ -139,12 +139,12 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWatcher(GridSampler):
-    """Grid sampler that runs ``inner``; ``seen`` pairs history entries with immediate copies."""
+    """Grid sampler that runs ``inner``; ``entries`` pairs history entries with immediate copies."""
 
     name = "history_watcher"
     source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
-    seen: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
+    entries: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
 
     @property
     def history(self) -> int:  # type: ignore[override]
@@ -161,7 +161,7 @@ class HistoryWatcher(GridSampler):
         """Take the inner step; store its history entry and a copy if later steps read entries."""
         x, entry = self.inner.step(x, row, past, denoise, noise)
         if self.history:
-            self.seen.append((entry, copy.deepcopy(entry)))
+            self.entries.append((entry, copy.deepcopy(entry)))
         return x, entry
 
 

@@ -16,7 +16,7 @@ from samplerbench.benchmarks import checking
 from samplerbench.benchmarks.advice.request import make_request
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import WarningHandler
-from samplerbench.benchmarks.conformance.models import Checked
+from samplerbench.benchmarks.conformance.models import ModelCheck
 from samplerbench.benchmarks.conformance.models.fit import Check
 from samplerbench.models import make_model
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -81,7 +81,7 @@ def test_check_model__without_data_it_is_not_decided_with_the_remedy(file, tmp_p
         False,
         None,
     )
-    assert "give --images" in next(c["said"] for c in found["checks"] if c["name"] == "data")
+    assert "give --images" in next(c["detail"] for c in found["checks"] if c["name"] == "data")
     np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 4)))
     assert checked(f"{file}:factory(known=False)", "--images", str(tmp_path / "x.npy"))[0] == 0
 
@@ -178,7 +178,7 @@ def untrained() -> dict[str, torch.Tensor]:
 
 def test_check_model__each_answer_that_is_left_is_a_command_to_type(monkeypatch):
     alike = tuple({"training": "straight", "attention": heads} for heads in ("1-head", "4-heads"))
-    undecided = Checked(None, {}, (Check("open questions", None, ""),), None, 96, alike=alike)
+    undecided = ModelCheck(None, {}, (Check("open questions", None, ""),), None, 96, alike=alike)
     monkeypatch.setattr(checking, "check_model", lambda *_, **__: undecided)
     code, said = checked("my model.pt?size=8", "--images", "images/")
     assert code == 3

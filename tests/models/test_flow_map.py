@@ -84,7 +84,7 @@ def test_it_passes_what_is_asked_of_maps_in_files(model):
     found = check_checkpoint(spec, network, samples=32)
     assert found.verdict == "not decided"  # without images
     assert not [check for check in found.checks if check.passed is False]
-    assert any("is a map" in check.said for check in found.checks)
+    assert any("is a map" in check.detail for check in found.checks)
     x, labels = torch.randn(4, *model.event), torch.arange(4)
     for sigma in (0.002, 0.3, 80.0):
         torch.testing.assert_close(

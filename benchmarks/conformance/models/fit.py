@@ -31,11 +31,11 @@ Verdict = Literal["passed", "failed", "not decided"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check, explained by the sentence ``said``; ``passed`` is None if undecided."""
+    """Result of one check; ``detail`` is a sentence, and ``passed`` is None if undecided."""
 
     name: str
     passed: bool | None
-    said: str
+    detail: str
 
 
 def verdict_of(checks: Iterable[Check]) -> Verdict:

@@ -36,7 +36,7 @@ MOST_CAUSES = 2
 
 Readings = Iterable[tuple[str, Denoiser]]
 """Alternative interpretations of a network: pairs of settings and denoiser, made one by one."""
-Compared = tuple["Candidate", "Candidate"]
+CandidatePair = tuple["Candidate", "Candidate"]
 """Two candidates fitted to the same samples: an alternative, and the stated candidate."""
 
 
@@ -118,7 +118,7 @@ class BetterReadings(NamedTuple):
 
     passing: list[Candidate]
     failing: list[Candidate]
-    tried: list[Compared]
+    tried: list[CandidatePair]
 
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:

@@ -68,7 +68,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import FloatArray, Moments, Rows
-from .second_order import Blocks, DistanceNoise, compute_distance_noise
+from .second_order import BlockReader, DistanceNoise, compute_distance_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -213,7 +213,9 @@ def expand(
     return PlugInDistance(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
+def _whiten(
+    reference: FrechetReference, moments: Moments, rows: Rows
+) -> tuple[FloatArray, BlockReader]:
     """Return s ``(k,)`` (module), and a function that yields (slice, c ``(m, d)``, z ``(m, k)``).
 
     For n <= rank, s and z come from the ``(n, n)`` matrix A A^T / (n - 1), with A the samples' c R.

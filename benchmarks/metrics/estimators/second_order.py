@@ -76,12 +76,12 @@ class DistanceNoise(NamedTuple):
     unit: float = 1.0
 
 
-Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
+BlockReader = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 """Function that yields (slice of samples, their c ``(m, d)``, their z ``(m, k)``), in order."""
 
 
 def compute_distance_noise(
-    influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
+    influence: FloatArray, blocks: BlockReader, weights: FloatArray, own: FloatArray
 ) -> DistanceNoise:
     """Return the moments of a distance's noise that is due to one set of samples.
 

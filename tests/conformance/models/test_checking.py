@@ -10,7 +10,7 @@ import pytest
 import torch
 from defects import Exact, Mixture
 
-from samplerbench.benchmarks.conformance.models import Checked, check_checkpoint, clean_samples
+from samplerbench.benchmarks.conformance.models import ModelCheck, check_checkpoint, clean_samples
 from samplerbench.benchmarks.conformance.models.alternative_readings import (
     alternative_specifications,
 )
@@ -84,7 +84,7 @@ RIGHT = {
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_map_passes(name: str) -> None:
     found = check_checkpoint(RIGHT[name], exact(RIGHT[name]), data(128))
-    assert found.passed, [c.said for c in found.checks if not c.passed]
+    assert found.passed, [c.detail for c in found.checks if not c.passed]
     assert abs(found.fit.defect).max() < 0.05
 
 
@@ -101,7 +101,7 @@ def test_check_checkpoint__a_network_that_fails_on_its_own_samples_does_not_pass
         ["samples"],
     )
     found = check_checkpoint(spec, small_batches, data(8))  # the check of noise takes 64 states
-    assert "raises RuntimeError: batch" in found.checks[-1].said
+    assert "raises RuntimeError: batch" in found.checks[-1].detail
     assert found.verdict == "failed"
 
 
@@ -114,7 +114,7 @@ def test_check_checkpoint__settings_that_mend_outputs_that_are_not_finite_are_na
 
     stated = replace(truth, time={"of": "t", "scale": 1000.0, "offset": 0.0})
     found = check_checkpoint(stated, network, data(64))
-    said = {check.name: check.said for check in found.checks if not check.passed}
+    said = {check.name: check.detail for check in found.checks if not check.passed}
     assert said["usual mistakes"].startswith(
         "the map is wrong: with time.scale=1&time.offset=0 the output is finite"
     )
@@ -158,13 +158,13 @@ def test_what_a_file_leaves_open_is_answered() -> None:
         found = check_checkpoint(asked, exact(truth), images, samples=48)
         given = images is not None
         assert found.verdict == ("passed" if given else "not decided"), [
-            c.said for c in found.checks
+            c.detail for c in found.checks
         ]
         assert found.answers == ({"schedule": "cosine", "half": "first"} if given else {})
         assert found.spec.source("process") == "check"
         told = {candidate["settings"] for candidate in found.candidates}
         assert {f"schedule={s}&half={h}" for s in schedules for h in halves} <= told
-        assert "schedule=cosine&half=first fits" in found.checks[0].said
+        assert "schedule=cosine&half=first fits" in found.checks[0].detail
 
 
 def test_check_answers__where_none_is_right_that_is_said() -> None:
@@ -174,7 +174,7 @@ def test_check_answers__where_none_is_right_that_is_said() -> None:
     network = exact(specification(prediction="score"))
     found = check_checkpoint(asked, network, data(96))
     assert found.verdict == "failed"
-    assert "none of the 2 answers is right" in found.checks[0].said
+    assert "none of the 2 answers is right" in found.checks[0].detail
 
 
 def test_two_that_fit_alike_are_refused_by_name() -> None:
@@ -184,10 +184,10 @@ def test_two_that_fit_alike_are_refused_by_name() -> None:
     assert (found.verdict, found.verdict_in_words) == ("not decided", "not decided: schedule")
     assert found.answers == {}
     assert {answers["schedule"] for answers in found.alike} == {"a", "b"}
-    assert "fit alike" in found.checks[0].said
-    assert "as in 'PATH?schedule=" in found.checks[0].said
-    assert "schedule=a" in found.checks[0].said
-    assert "schedule=b" in found.checks[0].said
+    assert "fit alike" in found.checks[0].detail
+    assert "as in 'PATH?schedule=" in found.checks[0].detail
+    assert "schedule=a" in found.checks[0].detail
+    assert "schedule=b" in found.checks[0].detail
 
 
 def test_check_checkpoint__a_stated_answer_that_fits_no_better_is_named() -> None:
@@ -198,13 +198,13 @@ def test_check_checkpoint__a_stated_answer_that_fits_no_better_is_named() -> Non
         for a in answers
     }
 
-    def checked(answer: str) -> Checked:
+    def checked(answer: str) -> ModelCheck:
         stated = asked.with_answer("schedule", answer, USER)
         return check_checkpoint(stated, exact(specification()), data(96), stated=others[answer])
 
     assert checked("a").verdict_in_words == "passed, given schedule=a"
     assert checked("c").verdict == "failed"
-    assert re.search("with schedule=[ab] or schedule=[ab] ", checked("c").checks[0].said)
+    assert re.search("with schedule=[ab] or schedule=[ab] ", checked("c").checks[0].detail)
     others["a"] = others["a"][1:]
     assert checked("a").verdict_in_words == "passed"
 
@@ -214,7 +214,7 @@ def test_limit_time__a_long_search_without_images_is_refused_with_the_remedy(mon
     asked = specification(open={"half": halves})
     shown: list[str] = []
 
-    def checked(images: torch.Tensor | None) -> Checked:
+    def checked(images: torch.Tensor | None) -> ModelCheck:
         return check_checkpoint(
             asked, exact(specification(half="first")), images, samples=16, progress=shown.append
         )

@@ -65,7 +65,7 @@ def network(function):
 
 
 def said(found):
-    return {check.name: (check.passed, check.said) for check in found.checks}
+    return {check.name: (check.passed, check.detail) for check in found.checks}
 
 
 def test_the_map_is_the_identity_at_sigma_min_whatever_the_network_gives():
@@ -163,7 +163,7 @@ def test_states_of_a_path_have_one_end_by_an_exact_map():
         Checkpoint(SPEC, network(jump), "map", "0"), KNOWS, images(32), None, 0.57
     )
     assert found.passed
-    assert "up to 0.0" in found.said or "e-" in found.said
+    assert "up to 0.0" in found.detail or "e-" in found.detail
 
 
 @pytest.mark.parametrize("name", ["the denoiser", "another sign"])

@@ -232,7 +232,7 @@ def rows(of: Trained) -> tuple[list[str], bool]:
         told.add((settings, line))
     for check in found.checks:
         if not check.passed:
-            print(of.name, check.said, file=sys.stderr)
+            print(of.name, check.detail, file=sys.stderr)
     # maps that the data cannot tell apart are alike but for chance
     return lines, found.passed and all(
         o["excess"] is None or o["excess"] > -SMALLEST_GAIN for o in others

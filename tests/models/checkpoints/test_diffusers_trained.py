@@ -238,7 +238,7 @@ def test_the_check_passes_and_finds_every_usual_mistake_worse(folders, name, wro
     opened = open_checkpoint(folders(name)[2])
     spec = recognise(opened)
     found = check_checkpoint(spec, network(spec, opened), noisy(1.0, 64)[0])
-    assert found.passed, [check.said for check in found.checks]
+    assert found.passed, [check.detail for check in found.checks]
     excess = {c["settings"]: c["excess"] for c in found.candidates[1:]}
     assert min(excess[settings] for settings in wrong) > 0.1
 

@@ -120,15 +120,17 @@ def test_a_trained_network_denoises_as_the_formula_says(files, name):
 @pytest.mark.parametrize("images", [96, 0])
 def test_the_training_is_found_among_all(files, images):
     found = checked(files["SiT"], {"heads": "4"}, images)
-    assert found.verdict == ("passed" if images else "not decided"), [c.said for c in found.checks]
+    assert found.verdict == ("passed" if images else "not decided"), [
+        c.detail for c in found.checks
+    ]
     assert found.answers == ({"training": "SiT"} if images else {})
-    assert "training=SiT fits" in found.checks[0].said
+    assert "training=SiT fits" in found.checks[0].detail
 
 
 def test_the_path_of_repa_is_found(files):
     """Its file has projectors, so it is none of the others."""
     found = checked(files["REPA"], {"heads": "4"})
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == {"training": "REPA"}
 
 
@@ -166,7 +168,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     for name in networks:
         right = verdict(name, name)
-        assert right.passed, [c.said for c in right.checks]
+        assert right.passed, [c.detail for c in right.checks]
     assert [wrong for wrong in WRONG if verdict("SiT", wrong).passed] == []
     assert [wrong for wrong in WRONG_OF_REPA if verdict("REPA", wrong).passed] == []
 
@@ -174,8 +176,8 @@ def test_check_checkpoint__wrong_settings_fail(files):
 def test_heads_that_fit_alike_are_refused_by_name(files):
     found = checked(files["SiT"], {"training": "SiT"})
     assert not found.passed
-    assert "heads=4" in found.checks[0].said
-    assert "fit alike" in found.checks[0].said
+    assert "heads=4" in found.checks[0].detail
+    assert "fit alike" in found.checks[0].detail
 
 
 def saved(tmp_path, value, name="model.pt"):

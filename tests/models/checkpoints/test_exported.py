@@ -153,7 +153,7 @@ def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path, network, tra
     opened = open_checkpoint(to_exported(network(), tmp_path / "net.pt2", *noisy()))
     spec = specify_checkpoint(opened)
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
-    assert found.answers == {"training": training}, [check.said for check in found.checks]
+    assert found.answers == {"training": training}, [check.detail for check in found.checks]
 
 
 class OfVectors(nn.Module):

@@ -80,7 +80,7 @@ def test_a_trained_network_denoises_as_the_formula_says(file):
 @pytest.mark.slow
 def test_the_path_is_found(file):
     found = checked(file, GIVEN)
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == {"training": "straight"}
 
 
@@ -101,7 +101,7 @@ def test_check_checkpoint__wrong_settings_fail(file):
         return check_checkpoint(spec, network, training.data(96, 5, SIDE)[0])
 
     right = verdict("training=straight")
-    assert right.passed, [c.said for c in right.checks]
+    assert right.passed, [c.detail for c in right.checks]
     assert [wrong for wrong in WRONG if verdict(wrong).passed] == []
 
 

@@ -74,7 +74,7 @@ def test_a_trained_network_denoises_as_the_formula_says(file, tmp_path):
 @pytest.mark.slow
 def test_the_file_passes_and_wrong_settings_fail(file):
     found = checked(file, {})
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     for wrong in ({"sign": "-1"}, {"time.scale": "1"}, {"weights.entry": "model"}):
         assert not checked(file, wrong).passed, wrong
 

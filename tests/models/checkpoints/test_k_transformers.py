@@ -156,7 +156,7 @@ def checked(path, given):
 def test_a_trained_transformer_passes_and_wrong_settings_fail(trained):
     model = load(trained, {})
     assert (model.spec.family, model.classes, model.null_label) == ("k_diffusion", 2, True)
-    assert checked(trained, {}).passed, [c.said for c in checked(trained, {}).checks]
+    assert checked(trained, {}).passed, [c.detail for c in checked(trained, {}).checks]
     for wrong in ({"sign": "-1"}, {"time.scale": "1"}):
         assert not checked(trained, wrong).passed, wrong
 

@@ -130,7 +130,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, kind):
 @pytest.mark.parametrize(("kind", "answers"), [("lightning", {}), ("jit", {"noise_scale": "2"})])
 def test_a_trained_network_passes(files, kind, answers):
     found = checked(files[kind], {})
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == answers
 
 
@@ -163,7 +163,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     for kind, right in (("lightning", "prediction=flow"), ("jit", "noise_scale=2")):
         found = verdict(kind, right)
-        assert found.passed, [c.said for c in found.checks]
+        assert found.passed, [c.detail for c in found.checks]
     assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
 
 

@@ -156,8 +156,8 @@ def test_told_an_empty_interval_it_is_the_flow_itself(path):
 def test_the_check_follows_the_paths_that_the_network_knows(path):
     found = checked(path)
     said = {check.name: check for check in found.checks}
-    assert found.passed, [check.said for check in found.checks]
-    assert "of states on one path" in said["one path"].said
+    assert found.passed, [check.detail for check in found.checks]
+    assert "of states on one path" in said["one path"].detail
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_wrong_reading_fails(path, given, failed):
         found = check_checkpoint(spec, dit.network(flow, opened), clean, labels)
     else:
         found = checked(path, given)
-    wrong = {check.name: check.said for check in found.checks if not check.passed}
+    wrong = {check.name: check.detail for check in found.checks if not check.passed}
     assert failed in wrong, wrong
 
 

@@ -119,12 +119,12 @@ def test_check_checkpoint__a_score_is_among_the_answers_and_a_wrong_map_has_none
     images = mixture.mean(SIDE) + 0.3 * torch.randn(64, 1, SIDE, SIDE, generator=generator)
     spec = specify_checkpoint(opened)
     found = check_checkpoint(spec, family.network(spec, opened), images)
-    assert found.passed, [check.said for check in found.checks]
+    assert found.passed, [check.detail for check in found.checks]
     assert found.answers == {"training": "score"}
     found = check_checkpoint(spec, family.network(spec, opened), images.flip(-1) + 1.5)
     assert found.verdict == "failed"
-    assert "none of the 17 answers is right" in found.checks[0].said
-    assert not any("fits, and" in check.said for check in found.checks)
+    assert "none of the 17 answers is right" in found.checks[0].detail
+    assert not any("fits, and" in check.detail for check in found.checks)
 
 
 class OfOneSide(nn.Module):
@@ -167,7 +167,7 @@ def test_what_the_file_does_not_say_is_found_by_the_check(tmp_path):
     spec = specify_checkpoint(opened)
     assert set(spec.open) == {"training"}
     found = check_checkpoint(spec, family.network(spec, opened), mixture.data(64, 5, SIDE)[0])
-    assert found.passed, [check.said for check in found.checks]
+    assert found.passed, [check.detail for check in found.checks]
     assert found.answers == {"training": "edm"}
 
 

@@ -111,7 +111,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, schedule):
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_schedule_is_found_and_every_usual_mistake_is_worse(files, schedule):
     found = checked(files[schedule], GIVEN)
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == {"schedule": schedule}
     others = {c["settings"]: c["excess"] for c in found.candidates[1:]}
     assert {"half=second", "factor=-1", "prediction=v"} < set(others)
@@ -151,7 +151,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     for schedule in ("linear", "cosine"):
         right = verdict(schedule, {})
-        assert right.passed, [c.said for c in right.checks]
+        assert right.passed, [c.detail for c in right.checks]
     passed = [w for w in WRONG if verdict(w[0], dict([w[1].split("=")])).passed]
     assert passed == []
 
@@ -166,7 +166,7 @@ def test_check_checkpoint__another_number_of_heads_fails(files):
 @pytest.mark.slow
 def test_how_attention_divides_its_channels_is_found(files):
     found = checked(files["linear"], {"schedule": "linear", "size": str(SIDE)})
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == {"attention": "4-heads"}
 
 
@@ -308,7 +308,7 @@ def asked_of_teacher(tmp_path):
 def test_a_teacher_of_consistency_models_is_told_from_ddpm(tmp_path):
     spec = asked_of_teacher(tmp_path)
     found = check_checkpoint(spec, Teacher(training.exact), training.data(64, 5)[0])
-    assert found.answers == {"schedule": "edm"}, [c.said for c in found.checks]
+    assert found.answers == {"schedule": "edm"}, [c.detail for c in found.checks]
 
 
 def test_a_student_is_a_map(tmp_path):
@@ -329,7 +329,7 @@ def test_a_student_is_a_map(tmp_path):
 
     spec = asked_of_teacher(tmp_path).with_settings({"schedule": "edm"})
     found = check_checkpoint(spec, Teacher(jump), images)
-    assert any("say kind=map" in c.said for c in found.checks if not c.passed)
+    assert any("say kind=map" in c.detail for c in found.checks if not c.passed)
 
 
 def without(name):

@@ -135,7 +135,7 @@ def test_a_trained_network_denoises_as_the_formula_says(files, kind):
 @pytest.mark.parametrize(("kind", "answer"), [("VE", {}), ("VP", {"training": "VP"})])
 def test_the_process_is_found(files, kind, answer):
     found = checked(files[kind][0], {"size": str(SIDE)})
-    assert found.passed, [c.said for c in found.checks]
+    assert found.passed, [c.detail for c in found.checks]
     assert found.answers == answer
 
 
@@ -172,7 +172,7 @@ def test_check_checkpoint__wrong_settings_fail(files):
 
     for kind, right in (("VE", "sign=-1"), ("VP", "training=VP")):
         found = verdict(kind, right)
-        assert found.passed, [c.said for c in found.checks]
+        assert found.passed, [c.detail for c in found.checks]
     assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
 
 
