@@ -21,7 +21,7 @@ from ..samplers.spec import parse_spec
 from .arguments import Device, make_sampler, model_spec, resolve_device_argument
 from .conformance import Conformance, check_sampler
 from .conformance.models import (
-    Checked,
+    ModelCheck,
     check_checkpoint,
     check_denoiser,
     check_range,
@@ -82,7 +82,7 @@ def check_model(
     device: Device = "cpu",
     progress: Callable[[str], None] | None = None,
     opened: Opening | None = None,
-) -> Checked:
+) -> ModelCheck:
     """Check that a model's output is E[x0 | x] or, for a few-step map, the end of the flow's path.
 
     Args:
@@ -128,7 +128,7 @@ def _check_checkpoint(
     device: str,
     described: Opening,
     say: Callable[[str], None],
-) -> Checked:
+) -> ModelCheck:
     """Check a checkpoint. If all checks pass, cache the settings that its files do not state."""
     path, settings, named = split_settings(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
@@ -180,7 +180,7 @@ def _check_loaded_model(
     samples: int,
     device: str,
     described: Opening,
-) -> Checked:
+) -> ModelCheck:
     """Check a model that is not a checkpoint, such as a built-in one or one of a Python file."""
     if device != "cpu":
         model = model.to(device)

@@ -1,4 +1,4 @@
-"""Old names of packages that moved in 0.3, which import with a warning until the next release."""
+"""Old names of packages that moved after 0.1.0, which import with a warning until the next release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ MOVED = {
     "benchmarks.advice.asked": "benchmarks.advice",
     "benchmarks.advice.racing": "benchmarks.advice",
     "benchmarks.running.executing": "benchmarks.running.executors",
-    "benchmarks.sampling.fingerprint": "benchmarks.identity",
     "benchmarks.scoring.solutions": "benchmarks.scoring",
     "benchmarks.suites.spec": "samplers.spec",
     "results.run_directory.disk": "results.run_directory",

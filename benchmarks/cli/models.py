@@ -19,7 +19,7 @@ from .common.options import (
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
-    from ..conformance.models import Checked
+    from ..conformance.models import ModelCheck
 
 EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}  # by verdict; 2 is bad input
 SPECIFICATION_FIELDS = (
@@ -148,7 +148,7 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def _print_checks(result: Checked) -> None:
+def _print_checks(result: ModelCheck) -> None:
     where = f"{result.images} {result.source}" if result.images else "the model's own samples"
     say(f"Checked on {where}:" if result.source else "Checked without samples:")
     words = {True: "passed", False: "FAILED", None: "not decided"}
@@ -162,7 +162,7 @@ def _print_checks(result: Checked) -> None:
     say(f"Verdict: {result.verdict_in_words}.")
 
 
-def _levels_of_fit(result: Checked) -> list[dict[str, float]]:
+def _levels_of_fit(result: ModelCheck) -> list[dict[str, float]]:
     if (fit := result.fit) is None:
         return []
     names = ("sigma", "error", "defect", "defect_se")
@@ -170,7 +170,7 @@ def _levels_of_fit(result: Checked) -> list[dict[str, float]]:
     return [dict(zip(names, map(float, level), strict=True)) for level in columns]
 
 
-def _json_of_checks(result: Checked, content: str) -> dict[str, Any]:
+def _json_of_checks(result: ModelCheck, content: str) -> dict[str, Any]:
     return {
         "verdict": result.verdict,
         "passed": result.passed,

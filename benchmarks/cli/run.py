@@ -39,7 +39,7 @@ from .common.options import (
 )
 from .status import counts_in_words, print_alike, state_name_reason
 from .suite_options import SuiteOptions, resolve_suite
-from .views import comparing, print_ranking, write_report_page
+from .views import compare_commands, print_ranking, write_report_page
 
 if TYPE_CHECKING:
     from ...models.extractors.quantised import Quantisation
@@ -113,7 +113,7 @@ def run(
     code = print_failed_cells(done.table, done.cells, folder)
     write_report_page([folder], None, force=False)
     failed = [["status", folder]] if code else []
-    say_next(*failed, *comparing(done.table, folder), ["figures", folder])
+    say_next(*failed, *compare_commands(done.table, folder), ["figures", folder])
     if code:
         raise typer.Exit(code)
 

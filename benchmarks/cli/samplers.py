@@ -48,7 +48,7 @@ def check(
     check fails.
     """
     from ..conformance import check_sampler, print_conformance
-    from ..conformance.measured import entry_of, label_of, write_measured
+    from ..conformance.measured import entry_of, write_measured
 
     load_plugins(plugin, peers_path)
     subjects = _samplers_to_check(sampler or [], everything)
@@ -61,9 +61,9 @@ def check(
     for subject in subjects:
         results.append(check_sampler(subject))
         if several and not as_json:
-            say(_check_line(label_of(results[-1]), entry_of(results[-1])))
+            say(_check_line(results[-1].title, entry_of(results[-1])))
     if write is not None:
-        write_measured(write, {label_of(result): entry_of(result) for result in results})
+        write_measured(write, {result.title: entry_of(result) for result in results})
         say(f"Wrote {write}", to=err)
     if as_json:
         print_json([result.as_dict() for result in results] if several else results[0].as_dict())
@@ -105,15 +105,13 @@ def _check_line(label: str, entry: dict[str, Any]) -> str:
 
 
 def _print_failures(results: list[Conformance]) -> None:
-    from ..conformance.measured import label_of
-
     failed = [result for result in results if not result.passed]
     say(f"{len(results) - len(failed)} of {len(results)} samplers passed")
     for result in failed:
         for failure in result.failures:
-            say(f"{label_of(result)}: {failure.name}: {failure.detail}")
+            say(f"{result.title}: {failure.name}: {failure.detail}")
         for sentence in result.why:
-            say(f"{label_of(result)}: why: {sentence}")
+            say(f"{result.title}: why: {sentence}")
 
 
 def list_command(

@@ -64,10 +64,10 @@ def show(
             f"--metric from {', '.join(rankable_columns(table))}"
         )
     print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
-    return say_next(*comparing(table, folder), ["report", folder])
+    return say_next(*compare_commands(table, folder), ["report", folder])
 
 
-def comparing(table: ResultTable, folder: Path) -> list[list[object]]:
+def compare_commands(table: ResultTable, folder: Path) -> list[list[object]]:
     """Return [words of a ``compare`` command]; [] without the default baseline or other samplers."""
     from ...results.comparison.findings import BASELINE
 
@@ -228,8 +228,9 @@ def print_errors(table: ResultTable, about: Mapping[str, Any]) -> None:
     say("start: error of the initial state, for Gaussian data")
     say("end: bound on the error of stopping at sigma_min")
     say("order: from the previous budget to this one, ± 1.96 standard errors")
-    say("×: dominated by the model's own error; do not rank by fid_proxy there")
     every = rows_as_dicts(parts)
+    if any(row["dominated"] is True for row in every):
+        say("×: dominated by the model's own error")
     if any(row["rmse_flag"] for row in every):
         say("†: a few samples carry half of the mean square; compare by typical and flips")
     if any((number(row, "fid_proxy_converged") or 0.0) < 0 for row in every):

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...results.run_directory.files import to_jsonable
+from ...samplers.spec import format_spec
 
 Mark = Literal["pass", "FAIL", "measured"]
 STYLES: dict[Mark, str] = {"pass": "green", "FAIL": "bold red", "measured": "dim"}
@@ -54,8 +55,8 @@ class Conformance:
 
     @property
     def title(self) -> str:
-        """Name of the sampler, and its options that differ from their defaults."""
-        return self.sampler + "".join(f" {key}={value}" for key, value in self.params.items())
+        """Sampler and options that differ from their defaults, as the command line takes them."""
+        return format_spec({"name": self.sampler, **self.params})
 
     @property
     def passed(self) -> bool:

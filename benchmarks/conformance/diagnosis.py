@@ -10,7 +10,7 @@ import numpy as np
 
 from ...samplers import GridSampler, Sampler
 from .check import Check
-from .order import MARGIN, SHIPPED, UNEVEN
+from .order import MARGIN, OWN_START, UNEVEN, order_with_options, range_in_words
 from .problems import GRIDS, ThreeModes
 
 AGREE = 0.35
@@ -36,10 +36,9 @@ class Findings:
         self.sampler, self.checks = sampler, {check.name: check for check in checks}
         table = self.checks["order"].data if "order" in self.checks else {}
         self.slopes = {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}
-        order = sampler.order if isinstance(sampler, GridSampler) else None
-        least = -math.inf if order is None else order - MARGIN
-        judged = self.slopes if order is not None else ()
-        self.low = {pair for pair in judged if not self.slopes[pair] > least}
+        order = order_with_options(sampler) if isinstance(sampler, GridSampler) else None
+        slopes = {} if order is None else self.slopes
+        self.low = {pair for pair, slope in slopes.items() if not slope > order - MARGIN}
 
     def passed(self, name: str) -> bool | None:
         """Return True if a check passed, False if it failed, None if it did not run."""
@@ -57,7 +56,7 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
     slopes, low = found.slopes, found.low
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     if low <= karras and (ThreeModes.name, "karras") in low and len(slopes) > 2:
-        right, wrong = (_range_in_words(slopes[key] for key in keys) for keys in (even, low))
+        right, wrong = (range_in_words((slopes[key] for key in keys), 1) for keys in (even, low))
         yield (
             f"right on uniform_lambda (order {right}), wrong on karras ({wrong}): the weights ignore "
             "the ratio of neighbouring steps, or use it wrongly"
@@ -67,7 +66,7 @@ def _explain_step_ratio(found: Findings) -> Iterator[str]:
     slope = found.checks[UNEVEN].data.get("slope", math.nan)
     if slope < min(found.sampler.order, *slopes.values()) - 2 * MARGIN:
         yield (
-            f"of order {_range_in_words(slopes.values())} on smooth schedules and of order "
+            f"of order {range_in_words(slopes.values(), 1)} on smooth schedules and of order "
             f"{slope:.2f} where steps alternate in length: the weights ignore the ratio of "
             "neighbouring steps, which smooth schedules forgive"
         )
@@ -79,7 +78,7 @@ def _explain_nonlinearity(found: Findings) -> Iterator[str]:
     curved = {key for key in slopes if key[0] == ThreeModes.name}
     if len(slopes) > 2 and low and low == curved:
         linear = slopes.keys() - curved
-        right, wrong = (_range_in_words(slopes[key] for key in keys) for keys in (linear, low))
+        right, wrong = (range_in_words((slopes[key] for key in keys), 1) for keys in (linear, low))
         yield (
             f"right where the denoiser is linear in x (order {right}), wrong where it is not "
             f"({wrong}): errors cancel on a Gaussian, and the order that counts is the other one"
@@ -93,8 +92,8 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
         return
     if slopes.max() < 0.5:  # False if a slope is NaN
         yield (
-            "the error does not fall with the number of steps: not even to first order is a step one "
-            "of dx/dlam = d - x"
+            "the error does not fall with the number of steps: a step does not solve dx/dlam = d - x "
+            "even to first order"
         )
     elif np.ptp(slopes) <= AGREE:
         whole = round(slopes.mean())
@@ -116,7 +115,7 @@ def _explain_wrong_order(found: Findings) -> Iterator[str]:
 
 def _explain_start(found: Findings) -> Iterator[str]:
     """Yield a cause if only runs with a sampler's own first steps are wrong."""
-    if found.passed("order") and found.passed(SHIPPED) is False:
+    if found.passed("order") and found.passed(OWN_START) is False:
         yield (
             "right from exact start values, wrong after its own start: the first steps, which have "
             "fewer entries, are wrong (a first step of Euler's method would leave order 2)"
@@ -151,7 +150,7 @@ def _explain_row_sums(found: Findings) -> Iterator[str]:
     wrong = found.faults("algebra")
     if not wrong:
         return
-    if all(entry["memos"] > 0 for entry in wrong):
+    if all(entry["entries"] > 0 for entry in wrong):
         yield (
             "rows without entries of earlier steps sum to 1 and those with them do not: the weights of "
             "differences between entries must cancel"
@@ -193,8 +192,3 @@ PATTERNS: tuple[Callable[[Findings], Iterator[str]], ...] = (
     _explain_row_sums,
     _explain_moments,
 )
-
-
-def _range_in_words(slopes: Iterable[float]) -> str:
-    values = [f"{slope:.1f}" for slope in sorted(slopes)]
-    return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

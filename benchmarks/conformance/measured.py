@@ -11,20 +11,14 @@ from typing import Any
 
 from ...results.run_directory.files import json_text, write_text
 from ...samplers import Sampler, karras
-from ...samplers.spec import format_spec
 from .check import Conformance
 from .order import range_in_words
 
-SHIPPED = Path(__file__).with_name("measured.json")
+MEASURED_FILE = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
 """Numbers of steps, run by ``check``, whose evaluation counts give the evaluations per step."""
 
 Entry = dict[str, Any]
-
-
-def label_of(result: Conformance) -> str:
-    """Return the checked sampler's name and options as the command line takes them."""
-    return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:
@@ -75,4 +69,4 @@ def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
 @cache
 def shipped_entries() -> dict[str, Entry]:
     """Return the entries of the shipped file by sampler label; empty if the file is missing."""
-    return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}
+    return json.loads(MEASURED_FILE.read_text(encoding="utf-8")) if MEASURED_FILE.is_file() else {}

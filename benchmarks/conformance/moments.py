@@ -28,12 +28,12 @@ from .order import MARGIN, order_with_options, slope
 from .problems import GRIDS, INTERIOR, SEED, AnisotropicGaussian, GaussianMap
 
 STEPS = (16, 32, 64, 128)
-CLOSE, SAME = 0.05, 1e-11
+CLOSE, ROUNDING = 0.05, 1e-11
 AFFINE = 1e-4
 """Largest error of superposition of a sampler that is affine in its noise, in float32 too."""
-SHARE = 0.25
+MOST_MISS = 0.25
 """Largest distance of the extrapolated covariance from the exact one, over its last change."""
-DRAWN = 1 << 14
+SAMPLE_COUNT = 1 << 14
 """Samples of a sampler that is not affine; their covariance scatters by a hundredth."""
 
 Interval = tuple[float, float]
@@ -53,10 +53,10 @@ def white_noise_units(draws: Collection[Key]) -> dict[Key, dict[Hashable, float]
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise source that returns ``answer(key)`` for a draw; ``asked`` has all keys in order."""
+    """Noise source that returns ``answer(key)`` for a draw; ``keys`` has all keys in order."""
 
     answer: Callable[[Key], Tensor]
-    asked: dict[Key, None] = field(default_factory=dict)
+    keys: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
         """Return a step's draw function; draw 0 without an interval is over (``cur``, ``nxt``)."""
@@ -65,7 +65,7 @@ class ImpulseNoise:
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
             interval = None if cur is None or nxt is None else (cur, nxt)
             key = step, draw, interval or (whole if draw == 0 else None)
-            self.asked[key] = None
+            self.keys[key] = None
             return self.answer(key)
 
         return draw
@@ -91,7 +91,7 @@ def exact_moments(
     eye = torch.eye(d, dtype=torch.float64)
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
-    weights_of = units(probe.asked)
+    weights_of = units(probe.keys)
     independent = dict.fromkeys(unit for weights in weights_of.values() for unit in weights)
     place = {unit: 1 + d * (k + 1) for k, unit in enumerate(independent)}
     rows = 1 + d * (1 + len(place))
@@ -153,7 +153,7 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
         rate = slope(STEPS[-2:], [float(move.abs().max()) for move in moves], floor=0.0)
         limit = results[-1].cov + moves[-1] / (2 ** max(sampler.order or 1, rate) - 1)
         far = float((limit - truth).abs().max()) / scale
-        if not far <= max(SHARE * float(moves[-1].abs().max()) / scale, SAME):
+        if not far <= max(MOST_MISS * float(moves[-1].abs().max()) / scale, ROUNDING):
             missed.append(far)
     mean = float(np.max([entry["mean_error"][-1] for entry in data.values()]))  # max drops a NaN
     cov = float(np.max([entry["cov_error"][-1] for entry in data.values()]))
@@ -172,13 +172,13 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
 def _check_sample_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, truth: Tensor
 ) -> Check:
-    noise = SampleNoise(SEED, torch.arange(DRAWN), (3,), torch.float64)
+    noise = SampleNoise(SEED, torch.arange(SAMPLE_COUNT), (3,), torch.float64)
     y = sampler.sample(problem, _noisy_data(problem, noise.initial(), grid), grid, noise)
     cov = float((y.T.cov() - truth).abs().max() / truth.max())
     mean = float((y.mean(0) - problem.mean).abs().max())
     detail = (
-        f"not affine in its noise, so of {DRAWN:,} samples: at {len(grid)} steps the covariance is "
-        f"off by {cov:.1e}, the mean by {mean:.1e}"
+        f"not affine in its noise, so of {SAMPLE_COUNT:,} samples: at {len(grid)} steps the "
+        f"covariance is off by {cov:.1e}, the mean by {mean:.1e}"
     )
     free = sampler.order is None
     return Check("moments", free or (cov < CLOSE and mean < CLOSE), detail, asserted=not free)
@@ -224,7 +224,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
     elif math.isnan(worst):
         passed, detail = True, "draws over disjoint intervals"
     else:
-        passed = worst < SAME
+        passed = worst < ROUNDING
         detail = f"the same moments from white noise and from a path, to {worst:.0e}"
     return [Check("noise", passed, detail, {"error": worst, "overlapping": overlaps[:1]})]
 

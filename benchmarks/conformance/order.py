@@ -50,15 +50,15 @@ FLOOR_OF_HIGH_ORDERS, FLOOR_OF_SINGLE = 3e-13, 1e-5
 WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
-WORTH = 100
+MOST_ERROR_PER_TOLERANCE = 100
 """Largest ratio of an adaptive sampler's global error to its tolerance for the error per step."""
 ROWS = slice(0, 4)
 """Points of each problem from which an adaptive sampler starts."""
-MENDED_LATER = (
+CORRECTED_LATER = (
     "a step alone is of lower order, and the run is of the declared one, which decides "
     "(the next evaluation corrects the step, as in PEC methods)"
 )
-SHIPPED, UNEVEN = "order as shipped", "order, uneven steps"
+OWN_START, UNEVEN = "order as shipped", "order, uneven steps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +144,15 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     yield Check("order", right, detail, table, asserted=order is not None)
     detail, judged = range_in_words(local.values()), measurable and not decided
     if measurable:
-        detail += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
+        detail += (
+            f", {least} usual: {CORRECTED_LATER}" if decided else f", at least {least} expected"
+        )
     yield Check("local order", enough or decided, detail, local, asserted=judged)
     detail = f"{range_in_words(shipped.values())} with its own start-up"
     if order is not None:
         detail += f", at least {min(order, 2)} expected"
     enough = order is None or all(slope > min(order, 2) - MARGIN for slope in shipped.values())
-    yield Check(SHIPPED, enough, detail, shipped, asserted=order is not None)
+    yield Check(OWN_START, enough, detail, shipped, asserted=order is not None)
     detail = f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
     falls = order is None or gaussian["slope"] > 1 - MARGIN
     if not falls:
@@ -244,14 +246,18 @@ def slope(steps: Sequence[int], errors: Sequence[float], floor: float = FLOOR) -
     return float(np.polyfit(n, e, 1)[0])
 
 
-def range_in_words(orders: Iterable[float]) -> str:
+def range_in_words(orders: Iterable[float], digits: int = 2) -> str:
     """Return the range of orders in words, such as ``2.97 to 3.01``, or a single number."""
     values = list(orders)
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (np.min(values), np.max(values))))
+    ends = np.min(values), np.max(values)
+    return " to ".join(dict.fromkeys(f"{end:.{digits}f}" for end in ends))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance has the smallest error, below WORTH times the tolerance."""
+    """Check that the smallest tolerance has the smallest error, and one near the tolerance.
+
+    It may be :data:`MOST_ERROR_PER_TOLERANCE` times as large.
+    """
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]
@@ -265,10 +271,11 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
             for strict in stricter
         ]
     falls = all(values[-1] < min(values[:-1]) for values in errors.values())
-    worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
+    most = MOST_ERROR_PER_TOLERANCE * TOLERANCES[-1]
+    is_near = all(values[-1] < most for values in errors.values())
     detail = "; ".join(f"{name} {_errors_in_words(values)}" for name, values in errors.items())
     detail = f"errors at {_errors_in_words(TOLERANCES)}: {detail}"
-    return [Check("tolerance", falls and worth, detail, {"tolerance": TOLERANCES, **errors})]
+    return [Check("tolerance", falls and is_near, detail, {"tolerance": TOLERANCES, **errors})]
 
 
 def _errors_in_words(values: Sequence[float]) -> str:

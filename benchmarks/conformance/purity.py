@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, is_dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -41,17 +42,15 @@ def check_purity(sampler: Sampler) -> list[Check]:
     }
     if isinstance(sampler, GridSampler):
         promises["plan"] = _has_pure_plan
-    return [
-        check
-        for name, holds in promises.items()
-        for check in checks_or_failure(
-            name, lambda name=name, holds=holds: [Check(name, *holds(sampler))]
-        )
-    ]
+
+    def check(name: str) -> Iterator[Check]:
+        yield Check(name, *promises[name](sampler))
+
+    return [one for name in promises for one in checks_or_failure(name, partial(check, name))]
 
 
 def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
-    """Return (True, note), or (False, fault) if runs change attributes, generators, later runs."""
+    """Return True and a note if runs repeat, else False and the fault."""
     before = _attributes_in_words(sampler)
     ids, others, denoise = torch.arange(3), torch.arange(10, 13), Rational()
     with unseeded_draws() as draws:
@@ -62,7 +61,7 @@ def _is_repeatable(sampler: Sampler) -> tuple[bool, str]:
         return False, draws.sentence
     after = _attributes_in_words(sampler)
     if changed := sorted(key for key in before | after if before.get(key) != after.get(key)):
-        rule = "what is remembered from step to step is the history entry's, and no more"
+        rule = "only the history entry may carry values from step to step"
         return False, f"a run changes self.{changed[0]}; {rule}"
     if not is_identical(first, again):
         where = "after a run on other samples and another grid"
@@ -75,7 +74,7 @@ def _attributes_in_words(sampler: Sampler) -> dict[str, str]:
 
 
 def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
-    """Return (True, note), or (False, fault) if runs modify latents, outputs, history entries."""
+    """Return True and a note if runs modify no argument and no entry, else False and the fault."""
     noise, latents = noise_and_latents(sampler, torch.arange(3), (4,))
     recorder, x = RecordingDenoiser(Rational()), latents * GRID.sigma[0]
     before = x.clone()
@@ -89,7 +88,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
         integrate(watched, Rational(), before, GRID, noise)
         changes["history entries of earlier steps"] = not all(
             is_identical(leaf, copied)
-            for pair in watched.seen
+            for pair in watched.entries
             for leaf, copied in zip(*map(_leaves_of, pair), strict=True)
             if isinstance(leaf, Tensor)
         )
@@ -99,7 +98,7 @@ def _keeps_arguments(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _is_value(sampler: Any) -> tuple[bool, str]:
-    """Return (True, note), or (False, fault) unless a sampler is a frozen dataclass that pickles."""
+    """Return True and a note for a frozen dataclass that pickles, else False and the fault."""
     kind = type(sampler)
     params = getattr(kind, "__dataclass_params__", None)
     if not params or not params.frozen:
@@ -115,15 +114,15 @@ def _is_value(sampler: Any) -> tuple[bool, str]:
 
 
 def _has_pure_plan(sampler: GridSampler) -> tuple[bool, str]:
-    """Return (True, note), or (False, fault) unless a plan repeats, and has Python scalars only."""
+    """Return True and a note if a plan repeats and has only scalars, else False and the fault."""
     plan = sampler.plan(GRID)
-    if list(plan) != list(sampler.plan(GRID)):
-        return False, "plan() of the same grid is another plan the second time"
     numbers = (float, int, bool, str, type(None))
     odd = {type(leaf).__name__ for leaf in _leaves_of(plan) if type(leaf) not in numbers}
     if odd:
-        return False, f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
-    return True, "pure; Python floats only"
+        return False, f"rows hold {', '.join(sorted(odd))}; only Python scalars belong there"
+    if list(plan) != list(sampler.plan(GRID)):  # tensors would raise
+        return False, "plan() of the same grid is another plan the second time"
+    return True, "pure; Python scalars only"
 
 
 def _leaves_of(value: Any) -> Iterator[Any]:
@@ -140,12 +139,12 @@ def _leaves_of(value: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryWatcher(GridSampler):
-    """Grid sampler that runs ``inner``; ``seen`` pairs history entries with immediate copies."""
+    """Grid sampler that runs ``inner``; ``entries`` pairs history entries with immediate copies."""
 
     name = "history_watcher"
     source: ClassVar[Source] = Source("", "", "")
     inner: GridSampler
-    seen: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
+    entries: list[tuple[Any, Any]] = field(default_factory=list, compare=False)
 
     @property
     def history(self) -> int:  # type: ignore[override]
@@ -162,7 +161,7 @@ class HistoryWatcher(GridSampler):
         """Take the inner step; store its history entry and a copy if later steps read entries."""
         x, entry = self.inner.step(x, row, past, denoise, noise)
         if self.history:
-            self.seen.append((entry, copy.deepcopy(entry)))
+            self.entries.append((entry, copy.deepcopy(entry)))
         return x, entry
 
 
@@ -175,7 +174,8 @@ def check_batch(sampler: Sampler) -> list[Check]:
     equal, moved = is_identical(together, alone), float((together - alone).abs().max())
     differs = f"a sample alone differs by {moved:.1e}"
     detail = "bit-identical alone and in a batch of 7" if equal else differs
-    name, data, coupled = "batch independence", {"moved": moved}, sampler.batch_coupled
+    coupled = sampler.batch_coupled
     if coupled:
         detail += " (declared batch_coupled)"
-    return [Check(name, equal or coupled, detail, data, asserted=not coupled)]
+    data = {"moved": moved}
+    return [Check("batch independence", equal or coupled, detail, data, asserted=not coupled)]

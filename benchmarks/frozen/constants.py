@@ -24,7 +24,10 @@ NETWORKS = ("fashion", "emoji-flow")
 BUDGETS = (4, 5, 6, 8, 10, 13, 17, 22, 30, 42, 60, 90)
 """Evaluations a sample on exact problems."""
 TOLERANCES: dict[int, float] = {n: 10.0 ** (-k / 2) for k, n in enumerate(BUDGETS, 1)}
-"""Tolerance that an adaptive sampler gets in place of each budget."""
+"""Tolerance that an adaptive sampler gets in place of each budget.
+
+Budgets on networks that are not in this table stand for a tolerance of 1e-3.
+"""
 SAMPLES = 96
 """Samples of each exact problem, whose median distance counts."""
 NETWORK_BUDGETS = (5, 7, 10, 15, 25)

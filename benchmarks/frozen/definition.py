@@ -25,12 +25,12 @@ from .measuring import network_reference
 
 RECORD = Path(__file__).with_name(f"{constants.VERSION}.json")
 """Record of :func:`settings` and :func:`fingerprints`. A change of it is another version of the suite."""
-FREE = frozenset(
+FREE_KEYS = frozenset(
     {"name", "description", "models", "samplers", "schedules", "timing", "keep", "metrics"}
     | {"execution", "device", "batch_size", "path_curvature", "reference_samples"}
 )
 """Keys that change no number of the suite, or that a run may choose."""
-OF_MODEL = {"samples", "steps", "nfe", "extractor"}
+MODEL_KEYS = {"samples", "steps", "nfe", "extractor"}
 """Keys of single models that change numbers."""
 
 
@@ -139,14 +139,14 @@ def describe_run(suite: Suite, part: str = constants.PUBLIC, beacon: str = "") -
     """Return version, digest and part of the frozen suite, or how the run's suite differs."""
     frozen = suite_of_part(load_suite(constants.SUITE), part, beacon)
     ours, theirs = suite.model_dump(mode="json"), frozen.model_dump(mode="json")
-    changed = [key for key in ours if key not in FREE and ours[key] != theirs[key]]
+    changed = [key for key in ours if key not in FREE_KEYS and ours[key] != theirs[key]]
     known = {
-        canonical_json(parse_spec(e.name)): e.model_dump(include=OF_MODEL) for e in frozen.models
+        canonical_json(parse_spec(e.name)): e.model_dump(include=MODEL_KEYS) for e in frozen.models
     }
     changed += [
         f"model {format_spec(parse_spec(entry.name))}"
         for entry in suite.models
-        if known.get(canonical_json(parse_spec(entry.name))) != entry.model_dump(include=OF_MODEL)
+        if known.get(canonical_json(parse_spec(entry.name))) != entry.model_dump(include=MODEL_KEYS)
     ]
     if changed:
         return f"This run is not {constants.VERSION}: {', '.join(changed)} differ from it."

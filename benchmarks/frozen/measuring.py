@@ -89,6 +89,7 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
             samples=max(2, len(ids)),
             seed=seed,
         )
+        done: dict[str, SolverResult] = {}  # adaptive: budgets with one tolerance share a cell
         for budget in budgets:
             own = {"nfe": (budget,), "tolerances": (TOLERANCES.get(budget, 1e-3),)}
             # searches of other budgets and runs must not make this one cheaper
@@ -101,7 +102,9 @@ def solve_entry(sampler: str, schedule: str) -> Solve:
                     continue
                 search = meter.rows
             for cell in cells:
-                yield _run(metered, meter, cell, ids, search)
+                if cell.key not in done:
+                    done[cell.key] = _run(metered, meter, cell, ids, search)
+                yield done[cell.key]
 
     return solve
 

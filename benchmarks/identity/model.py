@@ -107,7 +107,7 @@ def runs_users_code(model: Denoiser) -> bool:
 
 @torch.no_grad()
 def outputs_at(
-    model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
+    model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str
 ) -> dict[str, Numbers]:
     """Return outputs of a model for fixed noise: a short list of numbers by the name of each level.
 
@@ -128,7 +128,7 @@ def outputs_at(
     return outputs
 
 
-def file_facts(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
+def file_facts(read: FilesRead | None, later: frozenset[str]) -> dict[str, Fact]:
     """Return {FILE + name: SHA-256} of the files in ``read`` and ``later``; {} without ``read``."""
     if read is None:
         return {}
@@ -161,14 +161,15 @@ def extractor_fingerprint(
     larger values if ``limits`` is None. An ``Identity``, whose features are the samples, has none.
     Exceptions of the extractor pass through.
     """
+    identity = without_folders(extractor.identity)
     exact: dict[str, Fact] = {
-        "identity": without_folders(extractor.identity),
+        "identity": identity,
         "dim": extractor.dim,
         "event": str(tuple(event)),
         "limits": str(limits),
     }
     if isinstance(extractor, Identity):
-        return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
+        return Fingerprint("extractor", identity, exact, {})
     read = getattr(extractor, "read", None)
     with record_files() as recorder, torch.no_grad():
         features = extractor(probe_noise(event, limits).to(device))
@@ -177,7 +178,7 @@ def extractor_fingerprint(
             many = extractor(probe_noise(event, limits, MANY_ROWS, LOUDER).to(device))
             values["features of many samples"] = reduce_rows(many[None], torch.float32, device)
     exact = file_facts(read, recorder.paths) | exact
-    return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
+    return Fingerprint("extractor", identity, exact, values)
 
 
 def probe_noise(

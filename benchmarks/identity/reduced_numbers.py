@@ -45,7 +45,7 @@ def reduce_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "
     return Numbers(tuple(x for row in flat for x in reduce_row(row)), *tolerance_of(dtype, device))
 
 
-def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
+def tolerance_of(dtype: torch.dtype, device: str) -> tuple[float, float]:
     """Return two tolerances for results of a dtype on a device: ``rtol`` and ``atol`` of :class:`Numbers`.
 
     The second is a share of the largest magnitude. They allow for rounding errors that accumulate,

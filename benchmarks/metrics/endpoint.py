@@ -69,37 +69,30 @@ def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     return EndpointError(rmse, se, float(np.median(distances)), distances)
 
 
-def find_flipped(
-    modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
-) -> NDArray[np.bool_]:
+def find_flipped(modes: ArrayLike, reference_modes: ArrayLike) -> NDArray[np.bool_]:
     """Return a mask ``(n,)`` of the samples in another mode or class than their converged endpoint.
 
     Args:
         modes: integer modes of the samples ``(n,)``, n >= 1.
         reference_modes: modes of the endpoints from the same latents, ``(n,)``.
-        finite: mask of finite samples ``(n,)``; others count as flipped. None if all are finite.
 
     Raises:
         ValueError: shapes differ, or there is no sample.
     """
     a, b = np.asarray(modes), np.asarray(reference_modes)
-    lost = np.zeros(a.shape, bool) if finite is None else ~np.asarray(finite, bool)
-    if a.ndim != 1 or a.shape != b.shape or a.shape != lost.shape or a.size == 0:
+    if a.ndim != 1 or a.shape != b.shape or a.size == 0:
         raise ValueError(
-            f"modes {a.shape}, reference modes {b.shape} and finite "
-            f"{lost.shape} must be vectors of one length > 0"
+            f"modes {a.shape} and reference modes {b.shape} must be vectors of one length > 0"
         )
-    return lost | (a != b)
+    return a != b
 
 
-def flip_fraction(
-    modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
-) -> float:
+def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike) -> float:
     """Return the share of samples in another mode than their converged endpoint.
 
     For arguments and errors see :func:`find_flipped`.
     """
-    return float(find_flipped(modes, reference_modes, finite).mean())
+    return float(find_flipped(modes, reference_modes).mean())
 
 
 @metric("rmse", version=10, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
@@ -150,8 +143,8 @@ def distance_columns(
     """Return columns that summarise distances ``(n,)`` of samples for each of ``quantities``.
 
     They are value, error, ends of the 95 % interval, and ``apart``, the RMS distance between two
-    endpoints (:func:`endpoint_distance`). A quantity that names no column for ``apart`` has none
-    of these. A quantity that names a flag has a warning there if a few samples dominate.
+    endpoints (:func:`endpoint_distance`). A quantity without ``apart`` gets no such columns.
+    A quantity that names a flag has a warning there if a few samples dominate.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:

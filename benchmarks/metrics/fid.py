@@ -34,7 +34,7 @@ With as many as directions, the rescaled floor was two to five times too high.
 def measure_frechet_distances(cell: Context) -> Measured:
     """Measure the Fréchet distances of samples to data and, if available, to converged samples."""
     known = cell.reference
-    truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov, known.n))
+    truth = cell.once("frechet reference", lambda: FrechetReference(known.mean, known.cov))
     n, d = cell.feature_rows.shape
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
@@ -74,7 +74,9 @@ def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float
     if 1 < len(rows) < min(n, HELD_OUT_PER_FEATURE * truth.rank):
         log.warning(
             "%d held-out samples are too few for a floor of %d samples in %d directions: no fid_proxy_floor.",
-            *(len(rows), n, truth.rank),
+            len(rows),
+            n,
+            truth.rank,
         )
         return None
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None

@@ -45,15 +45,12 @@ class PrecisionRecall(NamedTuple):
     coverage: float
 
 
-def precision_recall(
-    features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK
-) -> PrecisionRecall:
+def precision_recall(features: ArrayLike, reference_features: ArrayLike) -> PrecisionRecall:
     """Measure precision, recall, density and coverage of generated samples.
 
     Args:
         features: ``(n, d)`` of the generated samples, n > 3.
         reference_features: ``(m, d)`` of real samples, m > 5.
-        block: rows of a distance matrix in memory at a time; the result does not depend on it.
 
     Raises:
         ValueError: too few samples, dimensions differ, or a value is not finite.
@@ -62,12 +59,12 @@ def precision_recall(
     if len(x) <= MANIFOLD or len(y) <= DENSITY:
         need = f"more than {MANIFOLD} samples and more than {DENSITY} real ones"
         raise ValueError(f"precision and recall need {need}, not {len(x)} and {len(y)}: pass more")
-    own = neighbour_distances(y, y, DENSITY, same=True, block=block) * TIES
+    own = neighbour_distances(y, y, DENSITY, same=True) * TIES
     near, wide = own[:, MANIFOLD - 1], own[:, DENSITY - 1]
-    reach = neighbour_distances(x, x, MANIFOLD, same=True, block=block)[:, -1] * TIES
+    reach = neighbour_distances(x, x, MANIFOLD, same=True)[:, -1] * TIES
     precise, balls = 0, 0
     recalled, covered = np.zeros(len(y), bool), np.zeros(len(y), bool)
-    for rows, square in square_distances(x, y, block):
+    for rows, square in square_distances(x, y):
         inside = square <= wide
         balls += int(inside.sum())
         covered |= inside.any(axis=0)
@@ -94,9 +91,7 @@ def measure_precision_recall(cell: Context) -> Measured:
     return Measured(precision_recall(x, y)._asdict() if enough else {})
 
 
-def square_distances(
-    x: FloatArray, y: FloatArray, block: int = BLOCK
-) -> Iterator[tuple[slice, FloatArray]]:
+def square_distances(x: FloatArray, y: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
     The values are |x|² - 2 x·y + |y|², with a median of ``y`` subtracted from both sets. Values as
@@ -107,8 +102,8 @@ def square_distances(
     y = y - centre
     norms = np.einsum("ij,ij->i", y, y)
     noise = 8 * np.finfo(np.float64).eps * np.sqrt(y.shape[1])
-    for start in range(0, len(x), block):
-        rows = x[start : start + block] - centre
+    for start in range(0, len(x), BLOCK):
+        rows = x[start : start + BLOCK] - centre
         own = np.einsum("ij,ij->i", rows, rows)[:, None]
         square = rows @ y.T
         square *= -2
@@ -118,13 +113,10 @@ def square_distances(
         yield slice(start, start + len(rows)), square
 
 
-def neighbour_distances(
-    x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK
-) -> FloatArray:
+def neighbour_distances(x: FloatArray, y: FloatArray, k: int, *, same: bool = False) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
-    ``same`` is True if ``x`` is ``y``: then a point is not its own neighbour, but an equal point
-    is. The result does not depend on ``block``.
+    ``same`` is True if ``x`` is ``y``: then a point is not its own neighbour, but an equal point is.
 
     Raises:
         ValueError: ``y`` has fewer than k neighbours of each point.
@@ -134,7 +126,7 @@ def neighbour_distances(
             f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}"
         )
     distances = np.empty((len(x), k))
-    for rows, square in square_distances(x, y, block):
+    for rows, square in square_distances(x, y):
         if same:
             square[np.arange(len(square)), np.arange(rows.start, rows.stop)] = np.inf
         distances[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)

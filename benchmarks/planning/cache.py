@@ -44,9 +44,9 @@ def set_measurements_aside(cache: Path) -> None:
 
 def behaviour_digest(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
     """Return a digest of a model's outputs and files; "" without a cache or if the model raises."""
-    digests = _behaviour_digests.setdefault(model, {})
-    if cache is None or str(cache) in digests:
-        return digests.get(str(cache), "")
+    digests, key = _behaviour_digests.setdefault(model, {}), f"{cache} {device}"
+    if cache is None or key in digests:
+        return digests.get(key, "")
     try:
         now = first_fingerprint(model, device)
     except Exception:  # raised by a user's model; its rows will give the reason
@@ -68,7 +68,7 @@ def behaviour_digest(cache: Path | None, model: Denoiser, device: str = "cpu") -
         if same and not change_in_words(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
-    digests[str(cache)] = digest
+    digests[key] = digest
     return digest
 
 

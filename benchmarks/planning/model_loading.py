@@ -33,13 +33,13 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
     return NamedModel(name, model.to(device) if device != "cpu" else model)
 
 
-def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
+def load_denoiser(spec: Any, device: str) -> NamedModel:
     """Load a model as :func:`load_model` does, but raise a ValueError for a few-step map."""
-    name, model = load_model(spec, device)
-    if model.kind == "map":
+    named = load_model(spec, device)
+    if named.model.kind == "map":
         raise ValueError(
-            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
+            f"model {named.name} is a few-step map: it jumps to the end of the path, and there is no solver to "
             "choose and no level to tune; give the denoiser that it was distilled from, or see how many "
-            f"jumps are worth it: samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4"
+            f"jumps are worth it: samplerbench run quick --model {named.name} --sampler consistency --nfe 1,2,4"
         )
-    return NamedModel(name, model)
+    return named

@@ -22,7 +22,7 @@ For Gaussian data with mean m and spread s, E[x0 | x] - m = s² / (s² + sigma²
 much larger than s this is about s² / sigma in size. So at this ratio it is a hundredth of the
 spread.
 """
-MOST = 0.5
+HIDDEN_SHARE = 0.5
 """Smallest share of such levels for a warning; the first level and 0 are not counted."""
 
 
@@ -85,9 +85,11 @@ def warning_if_noise_hides_data(grid: Grid, model: Denoiser, name: str) -> str:
     spread = data_spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > HIDDEN * spread for level in inner)
-    if not inner or high < MOST * len(inner):
+    if not inner or high < HIDDEN_SHARE * len(inner):
         return ""
-    remedy = f" --schedule {NATIVE} or" if model.native_levels(1) and name != NATIVE else ""
+    remedy = (
+        f" --schedule {NATIVE} or" if model.native_levels(1) is not None and name != NATIVE else ""
+    )
     return (
         f"{high} of the {len(inner)} levels of {name} after the first lie above {HIDDEN * spread:.4g}, "
         f"{HIDDEN:.0f} times the spread of the data of {model.name}, where nothing but their mean is left; "

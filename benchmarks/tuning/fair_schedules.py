@@ -191,7 +191,7 @@ def _references_by_model(source: Source) -> dict[str, FrechetReference]:
                     f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
                     f"{part} here; run the suite again in a folder of its own"
                 )
-    return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
+    return {name: FrechetReference(r.mean, r.cov) for name, r in references.items()}
 
 
 SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "execution", "slot")

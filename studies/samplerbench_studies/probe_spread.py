@@ -102,14 +102,14 @@ class Problem:
         except ValueError:
             found = None
         if found is not None and found.extractor.dim <= AXES + 2:
-            held = FrechetReference(found.mean, found.cov, found.n)
+            held = FrechetReference(found.mean, found.cov)
             return held, lambda x: found.extractor(clamp(x, found.clamp)[0])
         ids = torch.arange(OTHERS, OTHERS + MANY)
         others = self.samples(make("dpmpp_3m"), self.grid(FINE // 2), ids).flatten(1).double()
         values, axes = np.linalg.eigh(np.cov(others.numpy().T))
         axes = axes[:, -AXES:] / np.sqrt(values[-AXES:])
         seen = others.numpy() @ axes
-        held = FrechetReference(seen.mean(0), np.cov(seen.T), MANY)
+        held = FrechetReference(seen.mean(0), np.cov(seen.T))
         return held, lambda x: x.flatten(1).double().numpy() @ axes
 
     def measured(self, probe: int, n: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from samplerbench.benchmarks import checking
 from samplerbench.benchmarks.advice.request import make_request
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.common.console import WarningHandler
-from samplerbench.benchmarks.conformance.models import Checked
+from samplerbench.benchmarks.conformance.models import ModelCheck
 from samplerbench.benchmarks.conformance.models.fit import Check
 from samplerbench.models import make_model
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -178,7 +178,7 @@ def untrained() -> dict[str, torch.Tensor]:
 
 def test_check_model__each_answer_that_is_left_is_a_command_to_type(monkeypatch):
     alike = tuple({"training": "straight", "attention": heads} for heads in ("1-head", "4-heads"))
-    undecided = Checked(None, {}, (Check("open questions", None, ""),), None, 96, alike=alike)
+    undecided = ModelCheck(None, {}, (Check("open questions", None, ""),), None, 96, alike=alike)
     monkeypatch.setattr(checking, "check_model", lambda *_, **__: undecided)
     code, said = checked("my model.pt?size=8", "--images", "images/")
     assert code == 3

@@ -234,7 +234,11 @@ def test_print_errors__says_from_where_the_model_error_dominates_or_why_not(caps
 
 @pytest.mark.parametrize(
     ("known", "note"),
-    [({"rmse": 1.0, "rmse_flag": "few"}, "†: "), ({"fid_proxy_converged": -0.1}, "0⁻: ")],
+    [
+        ({"rmse": 1.0, "rmse_flag": "few"}, "†: "),
+        ({"fid_proxy_converged": -0.1}, "0⁻: "),
+        ({**MEASURED, "dominated": True}, "×: "),
+    ],
 )
 def test_print_errors__each_mark_is_explained(capsys, known, note):
     print_errors(ResultTable.of([{**ROW, **known}]), {})

@@ -13,10 +13,15 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
-from samplerbench.benchmarks.conformance.basic_checks import check_algebra
+from samplerbench.benchmarks.conformance.basic_checks import (
+    check_algebra,
+    check_to_zero,
+    check_translation,
+)
 from samplerbench.benchmarks.conformance.moments import check_moments, check_noise
 from samplerbench.benchmarks.conformance.order import check_order
 from samplerbench.benchmarks.conformance.problems import GRIDS
+from samplerbench.benchmarks.conformance.purity import check_purity
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, StartRow, make
 from samplerbench.samplers.base import Declared
 from samplerbench.samplers.families.noisy_stages import NoisyRow
@@ -306,6 +311,26 @@ def test_independent_draws_over_one_interval_fail_nothing_but_the_check_of_noise
     would give shows that its noise is another.
     """
     assert [check.name for check in check_sampler(DrawsTwice(), fast=True).failures] == ["noise"]
+
+
+def test_check_purity__a_plan_with_an_array_is_refused_by_its_type() -> None:
+    @faulty(Euler)
+    class ArrayRows:
+        def plan(self, grid: Grid) -> list[Any]:
+            return [torch.tensor(grid.sigma)]
+
+    details = {check.name: check.detail for check in check_purity(ArrayRows())}
+    assert details["plan"] == "rows hold Tensor; only Python scalars belong there"
+    plan = next(check for check in check_purity(Euler()) if check.name == "plan")
+    assert (plan.passed, plan.detail) == (True, "pure; Python scalars only")
+
+
+def test_check_sampler__details_of_failures_do_not_read_as_success() -> None:
+    for sampler in (Euler(), Drifts()):
+        (shifted,) = check_translation(sampler)
+        assert shifted.detail.startswith("samples of moved data are off by ")
+        (ended,) = check_to_zero(sampler)
+        assert ended.detail.startswith("one datum: the end at sigma = 0 is off by ")
 
 
 def test_a_sampler_that_raises_has_failed_with_the_reason() -> None:

@@ -13,7 +13,13 @@ import torch
 from looping import each
 from rich.console import Console
 
-from samplerbench.benchmarks.conformance import Conformance, check_sampler, print_conformance
+from samplerbench.benchmarks.conformance import (
+    Check,
+    Conformance,
+    check_sampler,
+    print_conformance,
+)
+from samplerbench.benchmarks.conformance.diagnosis import diagnose
 from samplerbench.samplers import Grid, GridSampler, LinearRow, LinearStages, Source, get
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
@@ -212,6 +218,29 @@ def test_weights_that_smooth_schedules_forgive_are_a_note():
         "ratio of neighbouring steps"
     ) in result.why[0]
     assert "note: of order 2.0 on smooth schedules" in printed(result)
+
+
+def order_check(**slopes: float) -> Check:
+    """Return a check of the order with measured slopes; keys are problem_grid."""
+    places = {name.replace("_", "/", 1): slope for name, slope in slopes.items()}
+    return Check("order", False, data={pair: {"slope": slope} for pair, slope in places.items()})
+
+
+def test_diagnose__a_slope_that_is_no_number_is_shown_as_one_for_any_order_of_the_pairs():
+    measured = {"gaussian_uniform_lambda": 3.0, "mixture_uniform_lambda": 3.0}
+    for first, second in ((math.nan, 1.0), (1.0, math.nan)):
+        check = order_check(**measured, gaussian_karras=first, mixture_karras=second)
+        (sentence,) = diagnose(EAB3(), [check])
+        assert "(order 3.0), wrong on karras (nan)" in sentence
+
+
+def test_diagnose__an_option_that_lowers_the_order_is_no_fault():
+    places = {"gaussian_uniform_lambda": 3.0, "gaussian_karras": 3.0}
+    places |= {"mixture_uniform_lambda": 2.0, "mixture_karras": 2.0}
+    check = order_check(**places)
+    assert diagnose(EAB3(last=(1,)), [check]) == []
+    (sentence,) = diagnose(EAB3(), [check])
+    assert sentence.startswith("right where the denoiser is linear in x")
 
 
 def printed(result: Conformance) -> str:

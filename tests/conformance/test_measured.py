@@ -89,7 +89,7 @@ def test_the_declared_cost_of_a_step_is_the_counted_one(name):
 
 
 def test_options_are_part_of_the_name():
-    assert measured.label_of(conformance()) == "ddim(eta=0.5)"
+    assert conformance().title == "ddim(eta=0.5)"
 
 
 def test_the_file_has_a_sampler_a_line(tmp_path):

@@ -74,6 +74,21 @@ def test_solve_entry__an_adaptive_sampler_gets_a_tolerance_for_each_budget():
     assert late.failure == "it took more than 100 evaluations a sample"
 
 
+def test_solve_entry__budgets_of_one_tolerance_share_a_run(monkeypatch):
+    spec, runs = PART.instances[0].spec, []
+
+    def counted(_metered, _meter, cell, _ids, _search):
+        runs.append(cell.key)
+        return SolverResult(None, len(runs))
+
+    monkeypatch.setattr(measuring, "_run", counted)
+    for sampler, expected in {"rk45": [1, 2, 2, 2], "euler": [1, 2, 3, 4]}.items():
+        runs.clear()
+        solve = solve_entry(sampler, "karras")
+        results = solve(load_model(spec).model, spec, 0, torch.arange(4), (4, 7, 13, 25))
+        assert [result.nfe for result in results] == expected
+
+
 def test_solve_entry__a_failure_is_a_result_with_its_reason():
     spec = PART.instances[0].spec
     solve = solve_entry("euler", "native")

@@ -2,6 +2,9 @@
 what equal distributions get.
 """
 
+import sys
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from scipy.spatial.distance import cdist
 from samplerbench.benchmarks.metrics import precision_recall
 from samplerbench.benchmarks.metrics.precision_recall import neighbour_distances
 
+module = sys.modules[neighbour_distances.__module__]  # its name is a function's too
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 
 
@@ -35,7 +39,8 @@ def by_definition(x, y):
 def test_they_are_what_their_authors_define_whatever_the_block(seed, n, m, block, shift):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((n, 3)) + shift, rng.standard_normal((m, 3))
-    assert precision_recall(x, y, block) == pytest.approx(by_definition(x, y))
+    with patch.object(module, "BLOCK", block):
+        assert precision_recall(x, y) == pytest.approx(by_definition(x, y))
 
 
 @exact
@@ -110,16 +115,12 @@ def test_precision_recall__one_sample_far_away_takes_nothing_from_the_others(far
 def test_neighbours_are_those_of_brute_force(seed, block):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((11, 3)), rng.standard_normal((9, 3)) + 50
-    np.testing.assert_allclose(
-        neighbour_distances(x, y, 4, block=block),
-        np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4],
-        rtol=1e-9,
-    )
-    np.testing.assert_allclose(
-        neighbour_distances(y, y, 4, same=True, block=block),
-        np.sort(cdist(y, y, "sqeuclidean"), 1)[:, 1:5],
-        rtol=1e-9,
-    )
+    with patch.object(module, "BLOCK", block):
+        others, own = neighbour_distances(x, y, 4), neighbour_distances(y, y, 4, same=True)
+    expected = np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4]
+    np.testing.assert_allclose(others, expected, rtol=1e-9)
+    expected = np.sort(cdist(y, y, "sqeuclidean"), 1)[:, 1:5]
+    np.testing.assert_allclose(own, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from samplerbench.benchmarks.metrics.estimators.second_order import (
     end_shift,
     interval,
 )
+from samplerbench.results.text import Z95
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 NONE = DistanceNoise(0.0, 0.0, 0.0)
@@ -74,14 +75,14 @@ def test_too_few_samples_have_no_noise_of_second_order() -> None:
 def test_without_second_order_it_is_value_and_error_cut_off_at_zero(
     value: float, se: float
 ) -> None:
-    low, high = interval(value, se, NONE, z=1.96)
-    assert (low, high) == pytest.approx((max(value - 1.96 * se, 0), max(value + 1.96 * se, 0)))
+    low, high = interval(value, se, NONE)
+    assert (low, high) == pytest.approx((max(value - Z95 * se, 0), max(value + Z95 * se, 0)))
 
 
 def test_what_is_counted_twice_is_taken_out_only_beside_a_first_order() -> None:
     def half(se: float, second: float) -> float:
-        low, high = interval(100.0, se, DistanceNoise(second, 0.0, 0.0), 8 / 9, z=1.0)
-        return (high - low) / 2
+        low, high = interval(100.0, se, DistanceNoise(second, 0.0, 0.0), 8 / 9)
+        return (high - low) / 2 / Z95
 
     assert half(2.0, 2.0) == pytest.approx(2.0)  # all of it second order, or more
     assert half(2.0, 5.0) == pytest.approx(2.0)
@@ -92,12 +93,11 @@ def test_what_is_counted_twice_is_taken_out_only_beside_a_first_order() -> None:
     assert np.all(np.diff(widths) > 0)  # a larger error never makes a shorter interval
 
 
-@given(st.floats(0, 4), st.floats(1, 3))
-def test_the_rise_gives_both_tails_together_what_they_should_have(shift: float, z: float) -> None:
-    up = end_shift(shift, z)
-    assert norm.cdf(-z - up + shift) + norm.cdf(-z - shift) == pytest.approx(
-        2 * norm.cdf(-z), rel=1e-7
-    )
+@given(st.floats(0, 4))
+def test_the_rise_gives_both_tails_together_what_they_should_have(shift: float) -> None:
+    up = end_shift(shift)
+    tails = norm.cdf(-Z95 - up + shift) + norm.cdf(-Z95 - shift)
+    assert tails == pytest.approx(2 * norm.cdf(-Z95), rel=1e-7)
 
 
 def test_the_rise_is_small_for_small_shifts() -> None:

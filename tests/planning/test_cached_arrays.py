@@ -1,6 +1,9 @@
 import numpy as np
 
-from samplerbench.benchmarks.planning.cache import read_arrays, write_arrays
+from samplerbench.benchmarks.planning import cache
+from samplerbench.benchmarks.planning.cache import behaviour_digest, read_arrays, write_arrays
+from samplerbench.models import make_model
+from samplerbench.results.run_directory.behaviour_fingerprint import Fingerprint
 
 
 def test_cache__arrays_that_were_changed_are_not_believed(tmp_path):
@@ -17,3 +20,15 @@ def test_cache__arrays_that_were_changed_are_not_believed(tmp_path):
     ):
         np.savez(path, **changed)
         assert read_arrays(path) is None
+
+
+def test_behaviour_digest__each_device_has_its_own(tmp_path, monkeypatch):
+    by_device = {
+        device: Fingerprint("model", "m", {"device": device}, {}) for device in ("cpu", "cuda")
+    }
+    monkeypatch.setattr(cache, "first_fingerprint", lambda _model, device: by_device[device])
+    model = make_model("gmm-2d")
+    on_cpu, on_cuda, again = (
+        behaviour_digest(tmp_path, model, device) for device in ("cpu", "cuda", "cpu")
+    )
+    assert on_cpu == again != on_cuda

@@ -43,7 +43,7 @@ from .label_and_time_checks import (
 from .maps import check_map, check_one_path, check_renoised, is_a_map, measure_movement, variance_of
 from .reading_comparison import (
     Candidate,
-    Compared,
+    CandidatePair,
     Readings,
     better_readings,
     check_denoises,
@@ -100,7 +100,7 @@ def check_open_settings(
 
 
 @dataclass(frozen=True)
-class Checked:
+class ModelCheck:
     """Result of all checks of a model.
 
     ``spec`` is the best-fitting specification; None for a model that is no checkpoint. ``answers``
@@ -154,7 +154,7 @@ def check_checkpoint(
     device: str = "cpu",
     stated: Sequence[tuple[str, Specification]] = (),
     progress: Callable[[str], None] = lambda _sentence: None,
-) -> Checked:
+) -> ModelCheck:
     """Check a checkpoint, and find the best values of settings that its specification leaves open.
 
     Args:
@@ -216,7 +216,8 @@ def check_checkpoint(
         readings += [(name, c) for c in same]
     distinct = {digest_of_value(fields_affecting_output(c)): (name, c) for name, c in readings}
     changed = readings_of_specifications(distinct.values(), model_of)
-    results, tried = _run_checks(best, changed, teacher, own=images is None, device=device)
+    behaviour = check_behaviour(best.model, device)
+    results, tried = _run_checks(best, changed, teacher, behaviour, own=images is None)
     fitting = [c.settings for c, base in tried if base is best and not is_better(best, c)]
     named = {name.partition("=")[0] for name, _ in stated if name in fitting}
     tried = [*((other, best) for other in others), *tried]
@@ -239,9 +240,13 @@ def _shape_error(images: Tensor, event: tuple[int, ...]) -> ValueError:
 
 
 def _result_of_checks(
-    best: Candidate, checks: list[Check], tried: list[Compared], images: Tensor | None, **more: Any
-) -> Checked:
-    """Return a :class:`Checked` with ``checks`` of the best candidate, and the fields ``more``."""
+    best: Candidate,
+    checks: list[Check],
+    tried: list[CandidatePair],
+    images: Tensor | None,
+    **more: Any,
+) -> ModelCheck:
+    """Return the result of ``checks`` of the best candidate, with the fields ``more``."""
     fitted = best.fit if best.model.kind != "map" else None
     count = 0 if images is None else len(images)
     rows = []
@@ -249,7 +254,9 @@ def _result_of_checks(
         excess, se = reading.fit.excess(stated.fit)
         row = {"settings": reading.settings, "excess": excess if math.isfinite(excess) else None}
         rows.append({**row, "excess_se": se, "largest_defect": reading.fit.largest_defect})
-    return Checked(**more, checks=tuple(checks), fit=fitted, images=count, candidates=tuple(rows))
+    return ModelCheck(
+        **more, checks=tuple(checks), fit=fitted, images=count, candidates=tuple(rows)
+    )
 
 
 def check_denoiser(
@@ -260,7 +267,7 @@ def check_denoiser(
     teacher: Denoiser | None = None,
     samples: int = 64,
     device: str = "cpu",
-) -> Checked:
+) -> ModelCheck:
     """Check any model, such as one of a Python file; see :func:`check_checkpoint` for arguments.
 
     Raises a ValueError if images lack the model's shape or labels that it needs, or are all alike.
@@ -274,22 +281,23 @@ def check_denoiser(
             "nothing; check it without them"
         )
         note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
-        return Checked(None, {}, (*note, behaviour), None, 0, source="")
+        return ModelCheck(None, {}, (*note, behaviour), None, 0, source="")
     stated = candidate_on_samples("", native_denoiser_in(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
-    checks, tried = _run_checks(stated, changed, teacher, own=images is None, device=device)
+    if stated.model is not model:
+        behaviour = check_behaviour(stated.model, device)
+    checks, tried = _run_checks(stated, changed, teacher, behaviour, own=images is None)
     return _result_of_checks(stated, checks, tried, images, spec=None, answers={})
 
 
 def _run_checks(
-    best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
-) -> tuple[list[Check], list[Compared]]:
+    best: Candidate, changed: Readings, teacher: Denoiser | None, behaviour: Check, *, own: bool
+) -> tuple[list[Check], list[CandidatePair]]:
     """Return the checks of the best candidate, and pairs of a tried alternative and the best.
 
-    ``changed`` yields alternatives. An exception of the network fails the check of its behaviour. A
+    ``changed`` yields alternatives. An exception of the network fails its ``behaviour`` check. A
     ValueError and a lack of memory are raised, and any exception if SAMPLERBENCH_TRACEBACK is set.
     """
-    behaviour = check_behaviour(best.model, device)
     try:
         checks, tried = _checks_on_samples(best, changed, teacher, behaviour, own=own)
     except (ValueError, torch.OutOfMemoryError):
@@ -305,10 +313,10 @@ def _run_checks(
 
 def _checks_on_samples(
     best: Candidate, changed: Readings, teacher: Denoiser | None, behaviour: Check, *, own: bool
-) -> tuple[list[Check], list[Compared]]:
+) -> tuple[list[Check], list[CandidatePair]]:
     model, fits = best.model, bool(np.isfinite(best.fit.errors).all())
     checks: list[Check] = []
-    tried: list[Compared] = []
+    tried: list[CandidatePair] = []
     if own and not fits:
         return [UNUSABLE] if behaviour.passed else [], []
     if model.kind == "map":
@@ -328,8 +336,8 @@ def _checks_on_samples(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        fault = FAILS if behaviour.passed else behaviour.detail
-        broken = why_outputs_are_broken(best) if fits else fault
+        fault = FAULT_ON_IMAGES if behaviour.passed else behaviour.detail
+        broken = why_outputs_are_broken(best) if fits else "" if better.passing else fault
         observation = noise_and_defect_in_words(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
@@ -341,7 +349,7 @@ def _checks_on_samples(
     return checks, tried
 
 
-FAILS = "on noisy images of these it fails, or its outputs are not finite"
+FAULT_ON_IMAGES = "on noisy images of these it fails, or its outputs are not finite"
 UNUSABLE = Check(
     "samples",
     False,

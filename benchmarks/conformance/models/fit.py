@@ -31,7 +31,7 @@ Verdict = Literal["passed", "failed", "not decided"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check, explained by the sentence ``detail``; ``passed`` is None if undecided."""
+    """Result of one check; ``detail`` is a sentence, and ``passed`` is None if undecided."""
 
     name: str
     passed: bool | None

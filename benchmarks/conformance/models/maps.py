@@ -205,7 +205,7 @@ def check_renoised(stated: Movement, others: Mapping[str, Movement]) -> Check:
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
     )
     maps = {key: m.size for key, m in others.items() if m.varied and m.worst <= MOST_MOVEMENT}
-    settings = min(maps, key=lambda key: maps[key]) if maps else ""
+    settings = min(maps, key=maps.__getitem__, default="")
     passed = False
     if settings and stated.size > MOVEMENT_RATIO * maps[settings] + MOVEMENT_SLACK:
         text += f"; the map is wrong: with {settings} it is {maps[settings]:.2g}"

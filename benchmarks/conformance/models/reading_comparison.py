@@ -36,7 +36,7 @@ MOST_CAUSES = 2
 
 Readings = Iterable[tuple[str, Denoiser]]
 """Alternative interpretations of a network: pairs of settings and denoiser, made one by one."""
-Compared = tuple["Candidate", "Candidate"]
+CandidatePair = tuple["Candidate", "Candidate"]
 """Two candidates fitted to the same samples: an alternative, and the stated candidate."""
 
 
@@ -118,7 +118,7 @@ class BetterReadings(NamedTuple):
 
     passing: list[Candidate]
     failing: list[Candidate]
-    tried: list[Compared]
+    tried: list[CandidatePair]
 
 
 def better_readings(stated: Candidate, readings: Readings) -> BetterReadings:
@@ -152,6 +152,7 @@ def check_readings(
     Settings that may be right pass if no others fit better, even with broken outputs. If others fit
     better, but all in ``better.failing``, the check is undecided. In other cases it fails.
     ``broken`` is a fault of the outputs, or "". If it is not "" and others fit better, it fails.
+    It is "" for outputs that are not finite if a reading in ``better.passing`` mends them.
     ``observation`` describes the outputs, for the message that no settings fit.
     """
     passed: bool | None = False

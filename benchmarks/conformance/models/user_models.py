@@ -122,7 +122,7 @@ def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | N
     """Return the outermost module called with a state and a time, and its times at the ``levels``.
 
     A module that gets the level itself as its time does not count. The result is
-    (None, [nan]) if no module counts.
+    (None, []) if no module counts.
     """
     times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
@@ -141,7 +141,7 @@ def _timed_module(stated: Candidate, levels: list[float]) -> tuple[nn.Module | N
             stated.model.denoise(x, level, stated.labels)
         finally:
             hook.remove()
-    return next(iter(times_by_module.items()), (None, [math.nan]))
+    return next(iter(times_by_module.items()), (None, []))
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
@@ -249,7 +249,8 @@ def _alpha_at(s: float) -> float:
     return 1 / math.hypot(1, s)
 
 
-def _denoise_unswapped(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tensor:
+def _denoise_unswapped(d: Call, x: Tensor, s: float) -> Tensor:
+    data = 0.5  # EDM's sigma_data
     total = math.hypot(s, data)
     skip, out = (data / total) ** 2, data * s / total
     return skip * x + out / skip * (d(x, s) - out * x)

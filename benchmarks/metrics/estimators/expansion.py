@@ -68,7 +68,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import FloatArray, Moments, Rows
-from .second_order import Blocks, DistanceNoise, compute_distance_noise
+from .second_order import BlockReader, DistanceNoise, compute_distance_noise
 
 
 def leverage_corrections(along: FloatArray, pairs: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -107,12 +107,10 @@ class FrechetReference:
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64, symmetric and positive semi-definite; may be rank-deficient.
-        n: size of the reference set, which no estimate uses; None for exact moments.
     """
 
     mean: FloatArray
     cov: FloatArray
-    n: int | None = None
 
     def __post_init__(self) -> None:
         d = len(self.mean)
@@ -129,7 +127,7 @@ class FrechetReference:
     @classmethod
     def of(cls, moments: Moments) -> FrechetReference:
         """Return a reference with the moments of a finite set."""
-        return cls(moments.mean, moments.cov, moments.n)
+        return cls(moments.mean, moments.cov)
 
     @cached_property
     def factor(self) -> FloatArray:
@@ -215,7 +213,9 @@ def expand(
     return PlugInDistance(raw, bias, influence, _flags(reference, n, trace, len(s)), second)
 
 
-def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> tuple[FloatArray, Blocks]:
+def _whiten(
+    reference: FrechetReference, moments: Moments, rows: Rows
+) -> tuple[FloatArray, BlockReader]:
     """Return s ``(k,)`` (module), and a function that yields (slice, c ``(m, d)``, z ``(m, k)``).
 
     For n <= rank, s and z come from the ``(n, n)`` matrix A A^T / (n - 1), with A the samples' c R.

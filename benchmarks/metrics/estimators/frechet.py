@@ -103,7 +103,7 @@ def estimate(
     """Estimate the Fréchet distance to a fixed reference, without bias and with standard error.
 
     Args:
-        reference: reference that is taken as exact, also if its ``n`` is finite.
+        reference: reference that is taken as exact.
         features: ``(n, d)`` of n >= 2 independent samples; :class:`.Rows` are read by blocks.
         moments: moments of the same samples before ``features`` were rounded for storage; None
             takes the moments of ``features``. Given moments remove the rounding error of the

@@ -76,12 +76,12 @@ class DistanceNoise(NamedTuple):
     unit: float = 1.0
 
 
-Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
+BlockReader = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 """Function that yields (slice of samples, their c ``(m, d)``, their z ``(m, k)``), in order."""
 
 
 def compute_distance_noise(
-    influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray
+    influence: FloatArray, blocks: BlockReader, weights: FloatArray, own: FloatArray
 ) -> DistanceNoise:
     """Return the moments of a distance's noise that is due to one set of samples.
 
@@ -147,9 +147,9 @@ def add_distance_noise(sides: Sequence[DistanceNoise]) -> DistanceNoise:
 
 
 def interval(
-    value: float, se: float, noise: DistanceNoise, excess: float = 1.0, z: float = Z95
+    value: float, se: float, noise: DistanceNoise, excess: float = 1.0
 ) -> tuple[float, float]:
-    """Return the lower and the upper end of the interval of a squared distance, both cut at 0.
+    """Return the lower and the upper end of the 95 % interval of a squared distance, both cut at 0.
 
     So a value below 0 is outside its interval, and far below 0 both ends are 0.
 
@@ -158,20 +158,16 @@ def interval(
         se: standard error from influences, which counts second-order variance twice.
         noise: noise of all sides together.
         excess: variance that ``se²`` counts too much, as a multiple of ``noise.second``.
-        z: half-width in standard errors, > 0; 95 % by default.
     """
     first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
     sigma = math.sqrt(se**2 - excess * noise.second * min(max(first_order, 0.0), 1.0))
-    skew = noise.third * (2 * z**2 + 1) / 6 + noise.cross * (z**2 + 1) / 2
+    skew = noise.third * (2 * Z95**2 + 1) / 6 + noise.cross * (Z95**2 + 1) / 2
     shift = min(max(skew * (noise.unit / sigma) ** 3, -LIMIT), LIMIT) if sigma > 0 else 0.0
-    down, up = end_shift(-shift, z) if shift < 0 else 0.0, end_shift(shift, z) if shift > 0 else 0.0
-    return max(value - (z + down) * sigma, 0.0), max(value + (z + up) * sigma, 0.0)
+    down, up = end_shift(-shift) if shift < 0 else 0.0, end_shift(shift) if shift > 0 else 0.0
+    return max(value - (Z95 + down) * sigma, 0.0), max(value + (Z95 + up) * sigma, 0.0)
 
 
-def end_shift(shift: float, z: float = Z95) -> float:
-    """Return the rise >= 0 of the upper end by skewness delta = ``shift`` > 0, in standard errors.
-
-    ``z`` is the distance of the end from the value before it rises, in standard errors.
-    """
-    tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
-    return max(shift - z - NORMAL.inv_cdf(tail), 0.0)
+def end_shift(shift: float) -> float:
+    """Return the rise >= 0 of the upper end by skewness delta = ``shift`` > 0, in standard errors."""
+    tail = 2 * NORMAL.cdf(-Z95) - NORMAL.cdf(-Z95 - shift)
+    return max(shift - Z95 - NORMAL.inv_cdf(tail), 0.0)

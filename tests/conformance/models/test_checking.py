@@ -10,7 +10,7 @@ import pytest
 import torch
 from defects import Exact, Mixture
 
-from samplerbench.benchmarks.conformance.models import Checked, check_checkpoint, clean_samples
+from samplerbench.benchmarks.conformance.models import ModelCheck, check_checkpoint, clean_samples
 from samplerbench.benchmarks.conformance.models.alternative_readings import (
     alternative_specifications,
 )
@@ -105,6 +105,21 @@ def test_check_checkpoint__a_network_that_fails_on_its_own_samples_does_not_pass
     assert found.verdict == "failed"
 
 
+def test_check_checkpoint__settings_that_mend_outputs_that_are_not_finite_are_named() -> None:
+    truth = RIGHT["flow from data to noise"]
+    right = exact(truth)
+
+    def network(x: torch.Tensor, t: torch.Tensor, labels: None) -> torch.Tensor:
+        return right(x, t, labels) + torch.where(t > 1, torch.nan, 0.0)[:, None, None, None]
+
+    stated = replace(truth, time={"of": "t", "scale": 1000.0, "offset": 0.0})
+    found = check_checkpoint(stated, network, data(64))
+    said = {check.name: check.detail for check in found.checks if not check.passed}
+    assert said["usual mistakes"].startswith(
+        "the map is wrong: with time.scale=1&time.offset=0 the output is finite"
+    )
+
+
 def test_check_checkpoint__images_that_are_all_alike_are_refused() -> None:
     with pytest.raises(ValueError, match="one image, or images that are all alike"):
         check_checkpoint(RIGHT["EDM"], exact(RIGHT["EDM"]), data(1))
@@ -183,7 +198,7 @@ def test_check_checkpoint__a_stated_answer_that_fits_no_better_is_named() -> Non
         for a in answers
     }
 
-    def checked(answer: str) -> Checked:
+    def checked(answer: str) -> ModelCheck:
         stated = asked.with_answer("schedule", answer, USER)
         return check_checkpoint(stated, exact(specification()), data(96), stated=others[answer])
 
@@ -199,7 +214,7 @@ def test_limit_time__a_long_search_without_images_is_refused_with_the_remedy(mon
     asked = specification(open={"half": halves})
     shown: list[str] = []
 
-    def checked(images: torch.Tensor | None) -> Checked:
+    def checked(images: torch.Tensor | None) -> ModelCheck:
         return check_checkpoint(
             asked, exact(specification(half="first")), images, samples=16, progress=shown.append
         )

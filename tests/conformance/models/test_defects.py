@@ -12,7 +12,7 @@ from defects import DEFECTS, RIGHT, Defect, data
 from own_calls import CALLS, RIGHT_CALLS, Call
 
 from samplerbench.benchmarks.conformance.models import (
-    Checked,
+    ModelCheck,
     check_checkpoint,
     check_denoiser,
 )
@@ -23,11 +23,11 @@ IMAGES, OWN = 48, 16
 NAMED = re.compile(r"the map is wrong: with (.*?) (the mean squared|the output is finite)")
 
 
-def wrong_sentences(found: Checked) -> str:
+def wrong_sentences(found: ModelCheck) -> str:
     return " | ".join(check.detail for check in found.checks if not check.passed)
 
 
-def counted(cases: dict[str, tuple[Checked, tuple[str, ...]]]) -> dict[str, list[str]]:
+def counted(cases: dict[str, tuple[ModelCheck, tuple[str, ...]]]) -> dict[str, list[str]]:
     """Names of the cases by what was found of them."""
     counts: dict[str, list[str]] = {"missed": [], "right": [], "wrong": [], "withheld": []}
     for name, (found, causes) in cases.items():
@@ -43,12 +43,12 @@ def counted(cases: dict[str, tuple[Checked, tuple[str, ...]]]) -> dict[str, list
     return counts
 
 
-def check(defect: Defect, *, images: bool) -> Checked:
+def check(defect: Defect, *, images: bool) -> ModelCheck:
     clean, labels = defect.data(IMAGES) if images else (None, None)
     return check_checkpoint(defect.stated, defect.made(), clean, labels, samples=OWN)
 
 
-def check_call(of: Call, *, images: bool) -> Checked:
+def check_call(of: Call, *, images: bool) -> ModelCheck:
     clean = of.change(data(IMAGES)[0]) if images else None
     return check_denoiser(file_model(of.call), clean, samples=OWN)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from samplerbench import check_model
 from samplerbench.benchmarks.conformance.models import check_denoiser, read_images
-from samplerbench.benchmarks.conformance.models.checking import FAILS
+from samplerbench.benchmarks.conformance.models.checking import FAULT_ON_IMAGES
 from samplerbench.benchmarks.conformance.models.clean_samples import labels_for_network
 from samplerbench.models import from_function, make_model
 from samplerbench.models.adapters import NativeDenoiser
@@ -72,7 +72,7 @@ def test_check_denoiser__a_network_that_fails_on_images_is_not_called_finite():
     images = torch.rand(16, 2)
     result = check_denoiser(from_function(denoise, event=(2,)), images)
     (check,) = [check for check in result.checks if check.name == "usual mistakes"]
-    assert check.detail.endswith("however it is read: " + FAILS)
+    assert check.detail.endswith("however it is read: " + FAULT_ON_IMAGES)
 
 
 def test_read_images__a_data_set_is_read_into_the_range_of_the_model():
