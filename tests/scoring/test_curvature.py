@@ -226,7 +226,7 @@ def test_store_curvature__paths_of_a_cell_in_16_bits_are_followed_in_the_model_s
     model, found = make_model("gmm-2d"), []
     for dtype in ("float64", "bfloat16"):
         cell = SimpleNamespace(seed=0, dtype=dtype, device="cpu", batch_size=4, model="m")
-        store_curvature(RunDir.create(tmp_path / dtype), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
+        store_curvature(new_run(tmp_path / dtype), model, cell, np.zeros((4, 2)))  # pyright: ignore[reportArgumentType]
         found.append(RunDir.open(tmp_path / dtype).read_run()["path_curvature"])
     assert found[0] == found[1]
 
