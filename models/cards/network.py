@@ -194,8 +194,6 @@ class LatentNetwork(NetworkDenoiser):
     decoder can encode images too.
     """
 
-    decoder: CardDecoder
-
     def __init__(self, card: Card) -> None:
         tensors = card.tensors()
         network, autoencoder = (
@@ -206,7 +204,8 @@ class LatentNetwork(NetworkDenoiser):
         self.limits = None
         module = prepare_for_inference(Autoencoder(**card.architecture["autoencoder"]))
         module.load_state_dict(autoencoder)
-        self.decoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
+        decoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
+        self.decoder: CardDecoder = decoder  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 NETWORKS: dict[str, type[NetworkDenoiser | NetworkFlow]] = {
