@@ -61,7 +61,9 @@ def test_export__lines_for_python_give_the_same_samples(sampler):
 
 
 def test_export__a_subclass_does_not_take_the_steps_that_its_parent_equals():
-    class Halved(type(make("ddim"))):
+    parent: Any = type(make("ddim"))
+
+    class Halved(parent):
         name = "halved"
 
         def plan(self, grid):
