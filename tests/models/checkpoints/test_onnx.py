@@ -205,7 +205,7 @@ def test_weights_beside_the_file_are_part_of_the_identity(tmp_path):
     (tmp_path / "net.data").write_bytes(content)
     assert load(path, {"training": "linear-eps"}).identity != model.identity
     (tmp_path / "net.data").unlink()
-    with pytest.raises(CheckpointError, match=r"weights in net\.data, which is not beside it"):
+    with pytest.raises(CheckpointError, match=r"weights in net\.data, which is not in its folder"):
         open_checkpoint(path)
 
 
