@@ -86,7 +86,9 @@ def advise(
         "--seed N", "Random seed of the initial noise.", default=0, min=0, max=LARGEST_SEED
     ),
     device: DeviceOption = "auto",
-    jobs: str = option_default("--jobs N", "Number of worker processes, or auto.", default="auto"),
+    jobs: str | None = option_default(
+        "--jobs N", "Number of worker processes (default: one per GPU or core)."
+    ),
     threads: ThreadsOption = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -103,8 +105,9 @@ def advise(
         left = duration_in_words(max(0.0, begun + 60 * minutes - time.monotonic()))
         err.print(f"{stage} (up to {left} left)", markup=False)
 
-    has_jobs = execution.has_workers or execution.is_ray
-    executor = executors.pick_executor(execution, jobs if has_jobs else None, device)
+    if jobs is None and execution.has_workers:
+        jobs = "auto"
+    executor = executors.pick_executor(execution, jobs, device)
     with closing(executor):
         executors.start_early(executor)
         if threads is not None:

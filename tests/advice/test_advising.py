@@ -286,15 +286,18 @@ def test_a_folder_of_something_else_is_not_written_into(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
+def test_the_command_writes_the_page(tmp_path):
     line = ["advise", "--model", "gaussian", "--nfe", "4", "--sampler", "euler", "--minutes", "5"]
     line += ["--no-isolation", "--out", str(tmp_path / "mine")]
     result = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
     assert {"advice.html", "advice.json"} <= {p.name for p in (tmp_path / "mine").iterdir()}
     assert max(len(row) for row in result.output.splitlines()) < 400
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["samplerbench", "advise", "--model", "gmm-2d", "--jobs", "x"])
+
+
+def test_advise__refuses_workers_that_are_no_number_or_not_there(monkeypatch):
+    for words in (["x"], ["2", "--no-isolation"]):
+        monkeypatch.setattr("sys.argv", ["x", "advise", "--model", "gmm-2d", "--jobs", *words])
         assert run_app(app) == 2
 
 

@@ -36,7 +36,7 @@ CASES = {
     "new-solver": 20,
     "new-metric": 10,
     "tune": 38,
-    "cite": 10,
+    "cite": 15,
     "calibrate": 10,
     "doctor": 5,
     "explain": 5,
