@@ -72,8 +72,8 @@ def register(cls: Any) -> Any:
 def spec_of(sampler: Any) -> dict[str, Any]:
     """Return the name and non-default options of a sampler, and register its class if necessary.
 
-    A class that a notebook redefines replaces the earlier one. Other libraries' samplers
-    (``library:name``) are known without.
+    A class that a notebook redefines replaces the earlier one. Samplers of other libraries
+    (``library:name``) are not registered.
 
     Raises:
         PluginError: the class cannot be registered (:func:`register`).
@@ -270,7 +270,7 @@ def origin(name: str) -> str:
 
 def plugin_origins() -> dict[str, str]:
     """Return the origins of all loaded plugins by name, sorted."""
-    return {name: _ORIGIN[name] for name in sorted(_ORIGIN) if name in _REGISTRY and _ORIGIN[name]}
+    return {name: _ORIGIN[name] for name in sorted(_ORIGIN) if name in _REGISTRY}
 
 
 def plugin_file(name: str) -> Path | None:

@@ -222,14 +222,10 @@ class Churned(LinearStages):
     s_noise: float = 1.003
 
     def __post_init__(self) -> None:
-        if not (self.churn >= 0 and 0 <= self.s_noise < math.inf and 0 <= self.s_min <= self.s_max):
+        if not (self.churn >= 0 and 0 < self.s_noise < math.inf and 0 <= self.s_min <= self.s_max):
             raise ValueError(
-                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}"
-            )
-        if self.churn > 0 and self.s_noise == 0:
-            raise ValueError(
-                f"{self.name}: s_noise = 0 raises the level without its "
-                "noise; set churn = 0 for the deterministic method"
+                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}; "
+                "churn = 0 is the deterministic method"
             )
 
     @property
@@ -240,8 +236,8 @@ class Churned(LinearStages):
     @property
     def order(self) -> int | None:  # type: ignore[override]
         """``solver_order``; None if churn > 16 (sqrt(2) - 1), or if churn > 0 and s_noise != 1."""
-        shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
-        return self.solver_order if shows else None
+        has_order = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
+        return self.solver_order if has_order else None
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Return the coefficients of each step: noise up to sigma_hat, then the step from there."""

@@ -55,7 +55,6 @@ class Pipeline(Declared):
     """
 
     name = "pipeline"
-    order = None
     own_grid = True
     translates = False
     of_checkpoint = True

@@ -15,7 +15,7 @@ from ..families.linear import LinearRow, add_to_state, jump
 from ..families.multistep import Multistep, Startup, adams_row, history_weights
 from ..grid import Grid
 from ..loop import integrate
-from ..numerics import FACTORIALS, integrate_panels
+from ..numerics import integrate_panels
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
@@ -32,15 +32,11 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
 
     Args:
         rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
-
-    Raises:
-        ValueError: the first of several rows has no gain.
     """
     if len(rows) < 2:
         return list(rows)
     first, second = rows[:2]
-    if first.gain is None:
-        raise ValueError("only an analytic first step can be deferred: plan with analytic_first")
+    assert first.gain is not None
     entry = first.p + first.q * first.gain
     x0, provided = M0 / entry, (first.a + first.b[0] * entry) * M0 / entry
     d = (M1 - second.p * provided) / second.q
@@ -191,7 +187,7 @@ class WarpedAB(Multistep):
             return jump(cur)
         step = adams_row(self, levels, self.end)
         distance = self.variable(self.end) - self.variable(cur)
-        powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
+        powers = [distance**j / math.factorial(j) for j in range(len(levels))]
         ahead = history_weights(self, levels, cur, powers)
         weights = (
             (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)

@@ -14,7 +14,13 @@ from functools import partial
 from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .closed import check_positive, flow_shift
-from .discrete import CLIPPED, FLOW_ROWS, grid_at_times, level_between_rows, levels_in_range
+from .discrete import (
+    CLIPPED,
+    FLOW_ROWS,
+    discrete_linspace,
+    grid_at_times,
+    levels_in_range,
+)
 from .registry import schedule
 
 SD = "scaled_linear"
@@ -44,9 +50,9 @@ def normal(
     """
     if table in FLOW_ROWS:
         return flow_shift(n, sigma_min, sigma_max, shift=1.0, to_zero=to_zero)
-    rows = levels_in_range(n, table, sigma_min, sigma_max)
-    place_at = partial(level_between_rows, rows)
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: place_at((len(rows) - 1) * (1 - u)))
+    return discrete_linspace(
+        n, sigma_min, sigma_max, table=table, interpolate=True, to_zero=to_zero
+    )
 
 
 @_menu(_comfyui("samplers.py, normal_scheduler(sgm=True)", LAST, _TWICE))
@@ -150,9 +156,9 @@ def kl_optimal(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tr
 _SCALED = "A curve is scaled so as to end at sigma_min if that were above its last evaluation."
 
 
-def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid sigma_max × ``shape`` (1 to 0), scaled if a level > 0 is below sigma_min."""
-    *inner, low = shape[1:-1] if to_zero else shape[1:]
+def _along(fractions: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
+    """Return the grid sigma_max × ``fractions`` (1 to 0), scaled if a level > 0 is below sigma_min."""
+    *inner, low = fractions[1:-1] if to_zero else fractions[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)
         inner, low = [1 - (1 - x) * scale for x in inner], sigma_min / sigma_max

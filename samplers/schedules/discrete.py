@@ -183,11 +183,11 @@ def grid_at_times(
 ) -> Grid:
     """Return the grid at falling ``times``: indices into levels ``rows``, interpolated or rounded.
 
-    The first level is ``rows[-1]`` for any ``times[0]``. Two equal levels raise a ValueError.
+    The first level is ``rows[-1]`` for any ``times[0]``. Levels that do not fall raise a ValueError.
     """
     inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
-    if len(set(sigma)) < len(sigma):
+    if sigma != sorted(set(sigma), reverse=True):
         raise ValueError(
             f"{n} steps are too many for a beta table with {len(rows)} levels between "
             f"{rows[0]:g} and {rows[-1]:g}; take fewer, or "
