@@ -14,8 +14,8 @@ from torch import Tensor
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
 """Longest panel of 12 nodes: exact to rounding for f analytic within a distance 1.5 of it."""
-SUM_TO_ONE = 1e-13
-CANCELS = 0.25
+_SUM_TOLERANCE = 1e-13
+_SMALLEST_PARTIAL_SUM = 0.25
 
 
 def phi(k: int, h: float) -> float:
@@ -90,7 +90,9 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     With a partial sum near 0 or below, digits would cancel: the result is ().
     """
     sums = tuple(accumulate(b, initial=a))
-    return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
+    return (
+        sums if abs(sums[-1] - 1) < _SUM_TOLERANCE and min(sums[1:]) > _SMALLEST_PARTIAL_SUM else ()
+    )
 
 
 def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:

@@ -121,7 +121,7 @@ class Skip(GridSampler):
                 "skip: output is 'noise', 'data' or 'velocity', clock 'step' or 'log_snr', taylor 0 to "
                 f"4, first >= 1 and last >= 0, got {self}"
             )
-        if reason := _why_not(inner, self.output):
+        if reason := _refusal_reason(inner, self.output):
             raise ValueError(f"skip cannot leave out evaluations of {self.sampler}: it {reason}")
 
     @property
@@ -225,7 +225,7 @@ class Skip(GridSampler):
         return x, (entry, outputs)
 
 
-def _why_not(inner: Any, output: str) -> str:
+def _refusal_reason(inner: Any, output: str) -> str:
     """Return the reason, with a remedy, why :class:`Skip` refuses a sampler; "" if it does not."""
     other = "; give a method with steps along a grid, such as euler, dpmpp_2m or heun"
     if (

@@ -150,11 +150,11 @@ class WarpedAB(Multistep):
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = history_weights(self, levels, cur, moments)
-        scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
+        scaled = (w * self.entry_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         return add_to_state(row, [c - w for c, w in zip(scaled, weights, strict=True)])
 
-    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
+    def entry_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -190,7 +190,7 @@ class WarpedAB(Multistep):
         powers = [distance**j / math.factorial(j) for j in range(len(levels))]
         ahead = history_weights(self, levels, cur, powers)
         weights = (
-            (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)
+            (b - w * self.entry_coefficients(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
         return step._replace(a=step.a / (1 + ratio), b=tuple(weights))
