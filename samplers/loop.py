@@ -15,7 +15,7 @@ from torch import Tensor
 from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, bind_inputs
 from .buffers import reuse_buffers
 from .grid import Grid
-from .types import Denoise, Noise, StepNoise
+from .types import Denoise, StepNoise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,7 @@ class GridSampler(Sampler, ABC):
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See :meth:`Sampler.sample`; ``on_step`` is called after each step (:data:`.OnStep`)."""
-        bound_denoise, levels, bound_noise = bind_inputs(self, denoise, x, grid, noise)
-        options = {} if on_step is None else {"on_step": on_step}
-        with torch.no_grad():  # steps write over their own tensors
-            return self.solve(bound_denoise, x, levels, bound_noise, **options)
+        return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
@@ -69,26 +66,14 @@ class GridSampler(Sampler, ABC):
         """Return the number of evaluations per sample: one a step, if no subclass overrides it."""
         return len(grid)
 
-    def solve(
-        self,
-        denoise: Denoise,
-        x: Tensor,
-        grid: Grid,
-        noise: Noise,
-        *,
-        on_step: OnStep | None = None,
-    ) -> Tensor:
-        """Return the states at the last level from ``x`` at the first: see :func:`integrate`."""
-        return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
-
-@torch.no_grad()
+@torch.no_grad()  # steps write over their own tensors
 def integrate(
     sampler: GridSampler,
-    denoise: Denoise,
+    denoise: AnyDenoise,
     x: Tensor,
-    grid: Grid,
-    noise: Noise,
+    grid: Levels,
+    noise: AnyNoise,
     *,
     on_step: OnStep | None = None,
 ) -> Tensor:
@@ -101,6 +86,7 @@ def integrate(
         ValueError: the plan does not have one row per step.
         TypeError: a step did not return a state and a history entry.
     """
+    denoise, grid, noise = bind_inputs(sampler, denoise, x, grid, noise)
     plan = cached_plan(sampler, grid)
     if len(plan) != len(grid):
         raise ValueError(

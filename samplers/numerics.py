@@ -14,9 +14,8 @@ from torch import Tensor
 _NODES, _WEIGHTS = (values.tolist() for values in np.polynomial.legendre.leggauss(12))
 PANEL = 1.0
 """Longest panel of 12 nodes: exact to rounding for f analytic within a distance 1.5 of it."""
-FACTORIALS = tuple(float(math.factorial(n)) for n in range(40))
-SUM_TO_ONE = 1e-13
-CANCELS = 0.25
+_SUM_TOLERANCE = 1e-13
+_SMALLEST_PARTIAL_SUM = 0.25
 
 
 def phi(k: int, h: float) -> float:
@@ -28,7 +27,7 @@ def phi(k: int, h: float) -> float:
     if k == 0:
         return math.exp(h)
     if abs(h) < 1:
-        return math.fsum([h**j / FACTORIALS[j + k] for j in range(20)])
+        return math.fsum([h**j / math.factorial(j + k) for j in range(20)])
     value = math.expm1(h) / h
     for j in range(1, k):
         value = (value - 1 / math.factorial(j)) / h
@@ -91,7 +90,9 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
     With a partial sum near 0 or below, digits would cancel: the result is ().
     """
     sums = tuple(accumulate(b, initial=a))
-    return sums if abs(sums[-1] - 1) < SUM_TO_ONE and min(sums[1:]) > CANCELS else ()
+    return (
+        sums if abs(sums[-1] - 1) < _SUM_TOLERANCE and min(sums[1:]) > _SMALLEST_PARTIAL_SUM else ()
+    )
 
 
 def weighted_sum(weights: Sequence[float], terms: Sequence[Any]) -> Any:
@@ -117,7 +118,7 @@ def as_column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 def row_rms(v: Tensor) -> list[float]:
     """Return the root mean square of each row of ``v`` ``(rows, *event)``, as floats."""
     n, totals = v.shape[1:].numel(), row_sums_of_squares(v).tolist()
-    return [math.sqrt(total / n) if math.isfinite(total) else total for total in totals]
+    return [math.sqrt(total / n) for total in totals]
 
 
 def row_sums_of_squares(v: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ _REGISTRY: dict[str, Any] = {}
 _UNLISTED: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
 _PLUGIN_FILE: dict[str, Path] = {}
-_WATCHED: dict[str, Any] = {}
-_HERE = Path(__file__).parent
+_IMPORT_OBSERVATIONS: dict[str, Any] = {}
+_FOLDER = Path(__file__).parent
 _DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, name)]
 """Declarations of a sampler that have a default."""
 
@@ -72,8 +72,8 @@ def register(cls: Any) -> Any:
 def spec_of(sampler: Any) -> dict[str, Any]:
     """Return the name and non-default options of a sampler, and register its class if necessary.
 
-    A class that a notebook redefines replaces the earlier one. Other libraries' samplers
-    (``library:name``) are known without.
+    A class that a notebook redefines replaces the earlier one. Samplers of other libraries
+    (``library:name``) are not registered.
 
     Raises:
         PluginError: the class cannot be registered (:func:`register`).
@@ -147,7 +147,7 @@ def _import_built_in(name: str) -> None:
     """Import the file of ``methods`` that has ``name = "..."``, unless the name is known; else all."""
     if name in _REGISTRY or name in _UNLISTED:
         return
-    for file in _HERE.glob("methods/*.py"):
+    for file in _FOLDER.glob("methods/*.py"):
         if f'\n    name = "{name}"\n' in file.read_text(encoding="utf-8"):
             importlib.import_module(f".methods.{file.stem}", __package__)
     if name not in _REGISTRY and name not in _UNLISTED:
@@ -157,7 +157,7 @@ def _import_built_in(name: str) -> None:
 @cache
 def _import_all_built_in() -> None:
     for package in ("families", "methods"):
-        for module in pkgutil.iter_modules([str(_HERE / package)]):
+        for module in pkgutil.iter_modules([str(_FOLDER / package)]):
             importlib.import_module(f".{package}.{module.name}", __package__)
 
 
@@ -199,12 +199,12 @@ def get(name: str) -> Any:
             hint = f"did you mean {' or '.join(close)}?"
         from .other_names import describe_other_name
 
-        known = _how_to_load(name) or describe_other_name("sampler", name)
+        known = _loading_hint(name) or describe_other_name("sampler", name)
         raise ValueError(f"unknown sampler {name!r}; {known or hint}")
     return _REGISTRY[name]
 
 
-def _how_to_load(name: str) -> str:
+def _loading_hint(name: str) -> str:
     """Return how to load a file or package ``name`` of the current folder; "" if there is none."""
     if not name.isidentifier():
         return ""
@@ -270,7 +270,7 @@ def origin(name: str) -> str:
 
 def plugin_origins() -> dict[str, str]:
     """Return the origins of all loaded plugins by name, sorted."""
-    return {name: _ORIGIN[name] for name in sorted(_ORIGIN) if name in _REGISTRY and _ORIGIN[name]}
+    return {name: _ORIGIN[name] for name in sorted(_ORIGIN) if name in _REGISTRY}
 
 
 def plugin_file(name: str) -> Path | None:
@@ -285,7 +285,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 def seen_at_import(module: str) -> Any:
     """Return what ``watch()`` yielded at the import of a plugin's ``module``; None for others."""
-    return _WATCHED.get(module)
+    return _IMPORT_OBSERVATIONS.get(module)
 
 
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
@@ -305,7 +305,7 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
             module = sys.modules.get(getattr(cls, "__module__", ""))
             source = f"{dist} sha256:{_hash_of_file(getattr(module, '__file__', None))}"
             _ORIGIN[register(cls).name] = source
-            _WATCHED.setdefault(cls.__module__, observation)
+            _IMPORT_OBSERVATIONS.setdefault(cls.__module__, observation)
         except KeyboardInterrupt:
             raise
         # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
@@ -362,7 +362,7 @@ def _import_file(path: Path, watch: Watch) -> ModuleType:
     try:
         with watch() as observation:
             spec.loader.exec_module(module)
-        _WATCHED[name] = observation
+        _IMPORT_OBSERVATIONS[name] = observation
     except BaseException as error:  # a script calls sys.exit
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):

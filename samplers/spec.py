@@ -105,7 +105,9 @@ def _parse_options(words: str) -> dict[str, Any]:
 
 def _literal(value: ast.expr) -> Any:
     """Return the value of a literal, or a bare word as text; ValueError for words such as nan."""
-    if isinstance(value, ast.Name) and value.id.lower() not in _NOT_TEXTS:
+    if isinstance(value, ast.Name):
+        if value.id.lower() in _NOT_TEXTS:
+            raise _OptionsError(f"{value.id} is no value; give True, False, None or a number")
         return value.id
     return ast.literal_eval(value)
 

@@ -219,7 +219,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
         detail = (
             f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
             "correlated on a path and independent as white noise: moments differ by "
-            f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
+            f"{worst:.1e}; draw over disjoint intervals and combine (NoisyStages does)"
         )
     elif math.isnan(worst):
         passed, detail = True, "draws over disjoint intervals"

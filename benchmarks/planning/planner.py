@@ -199,8 +199,8 @@ class PlannedModel(NamedTuple):
             return sampler, unfit
         if getattr(sampler, "of_checkpoint", False):
             return configure_pipeline(sampler, self.model, grid, self.start)
-        if sampler.for_maps and hasattr(sampler, "ending_at"):
-            return sampler.ending_at(self.model.map_end), ""  # type: ignore[attr-defined]
+        if sampler.for_maps and hasattr(sampler, "with_end"):
+            return sampler.with_end(self.model.map_end), ""  # type: ignore[attr-defined]
         if getattr(sampler, "needs_look", False) or getattr(sampler, "needs_statistics", False):
             return self.pilot().fitted(sampler, grid), ""
         return sampler, ""

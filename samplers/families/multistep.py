@@ -214,7 +214,7 @@ class ChangeOfVariables(Protocol):
     dx/dsigma.
     """
 
-    def memo_coefficients(self, sigma: float) -> tuple[float, float] | None:
+    def entry_coefficients(self, sigma: float) -> tuple[float, float] | None:
         """Return (c, scale) at ``sigma``, where the entry is scale (x - c d); None if it is d."""
         return 1.0, 1 / sigma
 
@@ -241,7 +241,7 @@ def adams_row(form: ChangeOfVariables, levels: Sequence[float], nxt: float) -> L
     """
     cur = levels[0]
     weights = history_weights(form, levels, cur, form.moments(cur, nxt, len(levels)))
-    pairs = [form.memo_coefficients(level) for level in levels]
+    pairs = [form.entry_coefficients(level) for level in levels]
     if pairs[0] is None:
         return LinearRow(cur, form.decay(cur, nxt), tuple(weights))
     scaled = tuple(w * pair[1] for w, pair in zip(weights, pairs, strict=True) if pair)

@@ -121,7 +121,7 @@ class Skip(GridSampler):
                 "skip: output is 'noise', 'data' or 'velocity', clock 'step' or 'log_snr', taylor 0 to "
                 f"4, first >= 1 and last >= 0, got {self}"
             )
-        if reason := _why_not(inner, self.output):
+        if reason := _refusal_reason(inner, self.output):
             raise ValueError(f"skip cannot leave out evaluations of {self.sampler}: it {reason}")
 
     @property
@@ -213,11 +213,11 @@ class Skip(GridSampler):
 
         def answer(x: Tensor, sigma: float | Tensor) -> Tensor:
             nonlocal outputs
-            found = next(answers)
-            if isinstance(found, ForecastCall):
-                return blend(x, found.a, found.b, outputs, take_buffer(x))
-            d, older = denoise(x, sigma), outputs[found.stale :]
-            outputs = (compute_history_entry(x, d, found.p, found.q), *older)[: self.taylor + 1]
+            planned = next(answers)
+            if isinstance(planned, ForecastCall):
+                return blend(x, planned.a, planned.b, outputs, take_buffer(x))
+            d, older = denoise(x, sigma), outputs[planned.stale :]
+            outputs = (compute_history_entry(x, d, planned.p, planned.q), *older)[: self.taylor + 1]
             return d
 
         entries = tuple(entry for entry, _ in past[: _make(self.sampler).history])
@@ -225,11 +225,14 @@ class Skip(GridSampler):
         return x, (entry, outputs)
 
 
-def _why_not(inner: Any, output: str) -> str:
+def _refusal_reason(inner: Any, output: str) -> str:
     """Return the reason, with a remedy, why :class:`Skip` refuses a sampler; "" if it does not."""
     other = "; give a method with steps along a grid, such as euler, dpmpp_2m or heun"
-    on_grid = isinstance(inner, GridSampler) and type(inner).solve is GridSampler.solve
-    if not on_grid or inner.for_maps or getattr(inner, "needs_statistics", False):
+    if (
+        not isinstance(inner, GridSampler)
+        or inner.for_maps
+        or getattr(inner, "needs_statistics", False)
+    ):
         return f"has no steps along a fixed grid by images alone{other}"
     if isinstance(inner.plan(TRIAL)[0], UnguidedRow):
         return f"reads two images of an evaluation{other}"

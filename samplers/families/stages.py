@@ -144,30 +144,30 @@ class _Weights:
 
     def _as_weights(self, other: object) -> np.ndarray:
         if not isinstance(other, _Weights):
-            raise TypeError(f"update adds {other!r} to a state: {_ONLY}")
+            raise TypeError(f"update adds {other!r} to a state: {_ALLOWED_OPERATIONS}")
         return other.weights
 
     def __float__(self) -> float:
-        raise TypeError(f"update multiplies by a state, or divides by one: {_ONLY}")
+        raise TypeError(f"update multiplies by a state, or divides by one: {_ALLOWED_OPERATIONS}")
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"update uses {name!r} of a state: {_ONLY}")
+        raise AttributeError(f"update uses {name!r} of a state: {_ALLOWED_OPERATIONS}")
 
 
-_ONLY = (
+_ALLOWED_OPERATIONS = (
     "a LinearStages has + and - of states, * and / with floats, and denoise(y, sigma); "
     "write another method as a GridSampler"
 )
 
 
-_MOST = 32
+_MOST_EVALUATIONS = 32
 """Most evaluations a step, which fixes the vectors' length before the update is known."""
 
 
 def trace_step(update: Callable[[Any, Evaluate], Any]) -> StagesRow:
     """Return the coefficients of a step ``update(x, denoise)``, which runs on :class:`_Weights`."""
     stages: list[Stage] = []
-    units = [_Weights(unit) for unit in np.eye(_MOST + 1)]
+    units = [_Weights(unit) for unit in np.eye(_MOST_EVALUATIONS + 1)]
 
     def split(y: _Weights) -> tuple[float, tuple[float, ...]]:
         state, *images = y.weights[: len(stages) + 1].tolist()
@@ -177,9 +177,9 @@ def trace_step(update: Callable[[Any, Evaluate], Any]) -> StagesRow:
         a, b = split(y)
         if not stages and a != 1:
             raise ValueError("the first evaluation of a step must be at the state itself")
-        if len(stages) == _MOST:
+        if len(stages) == _MOST_EVALUATIONS:
             raise ValueError(
-                f"a step of LinearStages has at most {_MOST} "
+                f"a step of LinearStages has at most {_MOST_EVALUATIONS} "
                 "evaluations; write a method with more as a GridSampler"
             )
         stages.append(Stage(float(sigma), a, b))
@@ -189,8 +189,8 @@ def trace_step(update: Callable[[Any, Evaluate], Any]) -> StagesRow:
     return StagesRow(tuple(stages), a, b)
 
 
-_CAP = math.sqrt(2) - 1
-_MOST_ASYMPTOTIC = 16 * _CAP
+_LARGEST_GAMMA = math.sqrt(2) - 1
+_LARGEST_CHURN_WITH_ORDER = 16 * _LARGEST_GAMMA
 """Largest ``churn`` with a declared order: above 16 steps, its gamma is below the cap."""
 
 
@@ -222,14 +222,10 @@ class Churned(LinearStages):
     s_noise: float = 1.003
 
     def __post_init__(self) -> None:
-        if not (self.churn >= 0 and 0 <= self.s_noise < math.inf and 0 <= self.s_min <= self.s_max):
+        if not (self.churn >= 0 and 0 < self.s_noise < math.inf and 0 <= self.s_min <= self.s_max):
             raise ValueError(
-                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}"
-            )
-        if self.churn > 0 and self.s_noise == 0:
-            raise ValueError(
-                f"{self.name}: s_noise = 0 raises the level without its "
-                "noise; set churn = 0 for the deterministic method"
+                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}; "
+                "churn = 0 is the deterministic method"
             )
 
     @property
@@ -240,12 +236,14 @@ class Churned(LinearStages):
     @property
     def order(self) -> int | None:  # type: ignore[override]
         """``solver_order``; None if churn > 16 (sqrt(2) - 1), or if churn > 0 and s_noise != 1."""
-        shows = not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
-        return self.solver_order if shows else None
+        has_order = not self.churn or (
+            self.s_noise == 1 and self.churn <= _LARGEST_CHURN_WITH_ORDER
+        )
+        return self.solver_order if has_order else None
 
     def plan(self, grid: Grid) -> list[StagesRow]:
         """Return the coefficients of each step: noise up to sigma_hat, then the step from there."""
-        most = min(self.churn / len(grid), _CAP)
+        most = min(self.churn / len(grid), _LARGEST_GAMMA)
         rows = []
         for cur, nxt in grid.intervals():
             hat = cur * (1 + (most if self.s_min <= cur <= self.s_max else 0.0))

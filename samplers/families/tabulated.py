@@ -51,7 +51,6 @@ class Tabulated(LinearMultistep):
         table: the coefficients; a grid must have as many steps as the table has rows.
     """
 
-    order = None
     stands_for: Sampler = field(metadata=FOUND)
     table: Table = field(metadata=FOUND)
 

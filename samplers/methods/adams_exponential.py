@@ -31,7 +31,7 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    memo_coefficients, decay = ChangeOfVariables.memo_coefficients, ChangeOfVariables.decay
+    entry_coefficients, decay = ChangeOfVariables.entry_coefficients, ChangeOfVariables.decay
     row = adams_row  # type: ignore[assignment]
     variable, moments = _lam, staticmethod(noise_moments)
 
@@ -49,7 +49,7 @@ class DataEAB(Multistep):
     row = adams_row  # type: ignore[assignment]
     variable = _lam
 
-    def memo_coefficients(self, sigma: float) -> None:  # noqa: ARG002
+    def entry_coefficients(self, sigma: float) -> None:  # noqa: ARG002
         return
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -93,7 +93,7 @@ class RosenbrockEAB(Multistep):
         if not 0 < self.scale < math.inf:
             raise ValueError(f"{self.name}: scale must be positive, got {self.scale}")
 
-    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
+    def entry_coefficients(self, sigma: float) -> tuple[float, float]:
         """Return (c, scale) at ``sigma``, where f of the class docstring is scale (x - c d)."""
         scale = self.scale
         return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))

@@ -89,7 +89,6 @@ class DDPMLarge(LinearMultistep):
     name = "ddpm_large"
     order = 1
     stochastic = True
-    translates = False
     source = _ddpm("Alg. 2, with sigma_t² = beta_t (section 3.2)")
 
     def plan(self, grid: Grid) -> list[LinearRow]:

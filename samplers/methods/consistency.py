@@ -44,7 +44,7 @@ class Consistency(LinearMultistep):
         deviations=("the levels are those of the grid; the paper searches them for each model",),
     )
 
-    def ending_at(self, end: float | None) -> Consistency:
+    def with_end(self, end: float | None) -> Consistency:
         """Return this sampler with ``end`` set: the level at which the map ends."""
         return replace(self, end=end)
 

@@ -27,7 +27,7 @@ class SigmaAB(Multistep):
     through_zero: bool = False
     startup: Startup = "ramp"
 
-    memo_coefficients, decay = ChangeOfVariables.memo_coefficients, ChangeOfVariables.decay
+    entry_coefficients, decay = ChangeOfVariables.entry_coefficients, ChangeOfVariables.decay
     row = adams_row  # type: ignore[assignment]
 
     def variable(self, sigma: float) -> float:
@@ -56,7 +56,7 @@ class TimeAB(Multistep):
     beta_d: float = 19.9
     beta_min: float = 0.1
 
-    memo_coefficients, decay = ChangeOfVariables.memo_coefficients, ChangeOfVariables.decay
+    entry_coefficients, decay = ChangeOfVariables.entry_coefficients, ChangeOfVariables.decay
     row = adams_row  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from ..base import check_choice
 from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
@@ -120,7 +121,6 @@ class SinglestepOnGrid(LinearMultistep):
     """
 
     name = "singlestep_on_grid"
-    order = None
     history = 2
     source = _paper(
         "diffusers, DPMSolverSinglestepScheduler",
@@ -131,16 +131,15 @@ class SinglestepOnGrid(LinearMultistep):
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
-        is_known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
+        check_choice(self, "prediction", "data", "noise")
+        check_choice(self, "solver_type", "midpoint", "heun")
         before = (0, *self.orders)
-        if not is_known or any(
+        if any(
             k != 1 and (k != last + 1 or k > 3)
             for k, last in zip(self.orders, before, strict=False)
         ):
             raise ValueError(
-                f"{self.name}: prediction is 'data' or 'noise', solver_type 'midpoint' or 'heun', and "
-                f"orders rise from 1 by one, up to 3, got {self.prediction!r}, {self.solver_type!r} and "
-                f"{self.orders}"
+                f"{self.name}: orders must rise from 1 by one, up to 3, got {self.orders}"
             )
 
     def plan(self, grid: Grid) -> list[LinearRow]:

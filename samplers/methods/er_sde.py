@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ..base import check_choice
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..numerics import integrate_panels, monomial_weights
@@ -55,10 +56,7 @@ class ERSDE(Multistep):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scale not in LOG_SCALE:
-            raise ValueError(
-                f"{self.name}: scale must be one of {', '.join(LOG_SCALE)}, got {self.scale!r}"
-            )
+        check_choice(self, "scale", *LOG_SCALE)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]

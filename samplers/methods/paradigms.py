@@ -93,7 +93,10 @@ class Paradigms(Declared):
         return f
 
     def _count_finished(self, changes: list[float], sigma: tuple[float, ...]) -> int:
-        """Return the number of steps, 1 or more, before the first state that changed too much."""
+        """Return the number of steps before the first state that changed too much.
+
+        It is at least 1, but 0 after the last step.
+        """
         most = min(len(changes), len(sigma)) - 1
         for j in range(1, most):
             cur, nxt = sigma[j - 1 : j + 1]

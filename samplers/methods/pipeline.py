@@ -55,7 +55,6 @@ class Pipeline(Declared):
     """
 
     name = "pipeline"
-    order = None
     own_grid = True
     translates = False
     of_checkpoint = True
@@ -77,7 +76,7 @@ class Pipeline(Declared):
     @property
     def _inner_sampler(self) -> Sampler:
         inner: Any = make("euler" if self.found is None else self.found.sampler)
-        return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
+        return inner.with_end(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
         return grid if self.found is None else Grid(self.found.levels)

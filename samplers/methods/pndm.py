@@ -77,7 +77,6 @@ class IPNDMVPublished(IPNDM):
 
     name = "ipndm_v_published"
     points = 4
-    order = None
     source = Source(
         "zhou2024amed",
         "authors' code, diff-solvers-main, ipndm_v_sampler; ComfyUI, sample_ipndm_v",

@@ -82,7 +82,7 @@ class Restart(Heun):
     def plan(self, grid: Grid) -> list[RestartRow]:  # type: ignore[override]
         """Return the coefficients of each Heun step, with the restart cycles at its end."""
         cycles: dict[float, tuple[Cycle, ...]] = {}
-        ends = [level for level in grid.sigma[1:] if level > 0]
+        ends = grid.positive[1:]
         for count, times, t_min, t_max, s_noise in self.intervals:
             low = min(ends, key=lambda level: abs(level - t_min), default=math.inf)
             high = min(t_max, grid.sigma[0])

@@ -98,7 +98,6 @@ _PREDICTORS: dict[str, LinearMultistep] = {
     "reverse_diffusion": ReverseDiffusion(),
     "ancestral": DDPM(),
 }
-_CORRECTORS = ("langevin", "annealed", "exponential")
 
 
 class PCRow(NamedTuple):
@@ -152,12 +151,8 @@ class PredictorCorrector(GridSampler):
     corrector: Literal["langevin", "annealed", "exponential"] = "annealed"
 
     def __post_init__(self) -> None:
-        if self.predictor not in _PREDICTORS or self.corrector not in _CORRECTORS:
-            raise ValueError(
-                f"{self.name}: predictor must be one of {', '.join(_PREDICTORS)} and "
-                f"corrector one of {', '.join(_CORRECTORS)}, "
-                f"got {self.predictor!r} and {self.corrector!r}"
-            )
+        check_choice(self, "predictor", *_PREDICTORS)
+        check_choice(self, "corrector", "langevin", "annealed", "exponential")
         if self.corrections < 0:
             raise ValueError(f"{self.name}: corrections must be >= 0, got {self.corrections}")
         if not 0 < self.snr < math.inf or (self.corrector == "exponential" and self.snr > 0.5):

@@ -37,7 +37,7 @@ class VelocityAB(Multistep):
     startup: Startup = "ramp"
     row = adams_row  # type: ignore[assignment]
 
-    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
+    def entry_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:

@@ -15,7 +15,7 @@ from ..families.linear import LinearRow, add_to_state, jump
 from ..families.multistep import Multistep, Startup, adams_row, history_weights
 from ..grid import Grid
 from ..loop import integrate
-from ..numerics import FACTORIALS, integrate_panels
+from ..numerics import integrate_panels
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
 
@@ -32,15 +32,11 @@ def defer_first_step(rows: Sequence[LinearRow]) -> list[LinearRow]:
 
     Args:
         rows: linear rows, the first with a ``gain``, the second without. A single row is unchanged.
-
-    Raises:
-        ValueError: the first of several rows has no gain.
     """
     if len(rows) < 2:
         return list(rows)
     first, second = rows[:2]
-    if first.gain is None:
-        raise ValueError("only an analytic first step can be deferred: plan with analytic_first")
+    assert first.gain is not None
     entry = first.p + first.q * first.gain
     x0, provided = M0 / entry, (first.a + first.b[0] * entry) * M0 / entry
     d = (M1 - second.p * provided) / second.q
@@ -154,11 +150,11 @@ class WarpedAB(Multistep):
         cur, levels = before[0], (row.sigma, *before)
         moments = self.moments(cur, row.sigma, len(levels))
         through = history_weights(self, levels, cur, moments)
-        scaled = (w * self.memo_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
+        scaled = (w * self.entry_coefficients(s)[1] for w, s in zip(through, levels, strict=True))
         weights = (0.0, *adams_row(self, before, row.sigma).b)
         return add_to_state(row, [c - w for c, w in zip(scaled, weights, strict=True)])
 
-    def memo_coefficients(self, sigma: float) -> tuple[float, float]:
+    def entry_coefficients(self, sigma: float) -> tuple[float, float]:
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -191,10 +187,10 @@ class WarpedAB(Multistep):
             return jump(cur)
         step = adams_row(self, levels, self.end)
         distance = self.variable(self.end) - self.variable(cur)
-        powers = [distance**j / FACTORIALS[j] for j in range(len(levels))]
+        powers = [distance**j / math.factorial(j) for j in range(len(levels))]
         ahead = history_weights(self, levels, cur, powers)
         weights = (
-            (b - w * self.memo_coefficients(level)[1] * ratio) / (1 + ratio)
+            (b - w * self.entry_coefficients(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
         return step._replace(a=step.a / (1 + ratio), b=tuple(weights))

@@ -258,12 +258,10 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
     with torch.no_grad():
         try:
             sampler.integrate(PeerBatch(FunctionDenoiser(denoise), grid, _ZeroNoise(x), x.dtype), x)
-        except ValueError:
-            raise
         except Exception as error:
             message = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ValueError(
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
-                f"({message}); choose another number, or other options"
+                f"({message}); choose another grid, or other options"
             ) from error
     return len(levels)

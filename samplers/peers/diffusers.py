@@ -91,11 +91,9 @@ def _place_interleaved(scheduler: Any, kind: str, grid: Grid) -> list[float]:
     sigma = _as_tensor(grid.sigma)
     down = _place_ancestral(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
+    second = torch.exp((sigma[:-1].log() + down.log()) / 2)
     if kind.endswith("HeunDiscrete"):
-        second = sigma[1:]
-    else:
-        end = sigma[1:] if kind == "DPMSolverSDE" else down
-        second = torch.exp((sigma[:-1].log() + end.log()) / 2)
+        second = down
     second[-1] = 0.0
     if kind == "KDPM2Discrete":
         scheduler.sigmas_interpol = torch.cat([sigma[:1], second.repeat_interleave(2), sigma[-1:]])
@@ -339,19 +337,15 @@ def load_library(name: str) -> ModuleType:
 
 
 def names() -> list[str]:
-    """Return the names of the schedulers that can take a grid."""
-    load_library(LIBRARY)
-    return sorted(f"{name}Scheduler" for name in SCHEDULERS)
+    """Return the names of the schedulers of the installed diffusers that can take a grid."""
+    known = dir(load_library(LIBRARY))  # not hasattr, which would import each scheduler
+    return sorted(name for kind in SCHEDULERS if (name := f"{kind}Scheduler") in known)
 
 
 def make_class(name: str) -> type[Peer]:
     """Return the :class:`Peer` subclass ``diffusers:SCHEDULER``, with its options as fields."""
     target = name.partition(":")[2]
-    cls = getattr(load_library(name), target, None)
-    if cls is None:
-        raise ValueError(
-            f"peer {name!r}: {version_of_package(LIBRARY)} has no such scheduler; pip install -U diffusers"
-        )
+    cls = getattr(load_library(name), target)
     takes = inspect.signature(cls.__init__).parameters
     options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
     takes = inspect.signature(cls.step).parameters

@@ -21,7 +21,7 @@ from .locate import (
     version_of_package,
 )
 
-PREFIX = "k-diffusion"
+LIBRARY = "k-diffusion"
 _NOT_OFFERED = {"extra_args", "callback", "disable", "noise_sampler", "return_info"}
 
 
@@ -63,12 +63,12 @@ class KDiffusion(Peer):
 
 def package_folder(name: str) -> Path:
     """Return the folder of k-diffusion's package: in the clone if there is one, else installed."""
-    cloned = find_clone("k-diffusion")
+    cloned = find_clone(LIBRARY)
     if cloned is not None:
         return cloned / "k_diffusion"
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or not spec.submodule_search_locations:
-        raise missing_library_error(name, PREFIX)
+        raise missing_library_error(name, LIBRARY)
     return Path(spec.submodule_search_locations[0])
 
 
@@ -77,12 +77,12 @@ def load_sampling(name: str) -> ModuleType:
     try:
         return import_without_package(package_folder(name), "sampling")
     except ImportError as error:
-        raise missing_library_error(name, PREFIX, error) from error
+        raise missing_library_error(name, LIBRARY, error) from error
 
 
 def names() -> list[str]:
     """Return the names of k-diffusion's samplers, the functions ``sample_…``, sorted."""
-    return sorted(key for key in vars(load_sampling(PREFIX)) if key.startswith("sample_"))
+    return sorted(key for key in vars(load_sampling(LIBRARY)) if key.startswith("sample_"))
 
 
 def make_class(name: str) -> type[Peer]:
@@ -93,8 +93,8 @@ def make_class(name: str) -> type[Peer]:
     options = {key: value for key, value in optional.items() if key not in _NOT_OFFERED}
     adaptive = "rtol" in takes
     file = package_folder(name) / "sampling.py"
-    cloned = find_clone("k-diffusion")
-    origin = name_and_hash_of_file(file) if cloned else version_of_package(PREFIX)
+    cloned = find_clone(LIBRARY)
+    origin = name_and_hash_of_file(file) if cloned else version_of_package(LIBRARY)
     return define_peer(
         KDiffusion,
         name,
@@ -102,5 +102,6 @@ def make_class(name: str) -> type[Peer]:
         origin=origin,
         steps_to_zero="sigmas" in takes,
         adaptive=adaptive,
+        translates=not adaptive,
         batch_coupled=adaptive,
     )

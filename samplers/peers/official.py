@@ -72,12 +72,12 @@ class DPMSolverOrUniPC(Peer):
             solver = cls(eps, VarianceExploding(), **built)
             inner = solver.get_time_steps
 
-            def ours(skip_type: str, t_T: float, t_0: float, N: int, device: Any) -> Tensor:
+            def grid_levels(skip_type: str, t_T: float, t_0: float, N: int, device: Any) -> Tensor:
                 if levels.numel() == N + 1 and (t_T, t_0) == ends:
                     return levels
                 return inner(skip_type, t_T, t_0, N, device)
 
-            solver.get_time_steps = ours
+            solver.get_time_steps = grid_levels
             count = steps * order if self.target == "singlestep_fixed" else steps
             options |= {"t_start": ends[0], "t_end": ends[1], "skip_type": "logSNR"}
             options |= {"steps": count, "order": order, "method": self.target}
@@ -170,8 +170,9 @@ class DiffSampler(Peer):
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
         net, latents = _DenoiserAsNetwork(batch=batch, shape=x.shape), as_image_batch(x / levels[0])
-        sample = _load_function(self.name)
-        y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
+        y = getattr(module, self.target)(
+            net, latents, num_steps=len(levels), t_steps=levels, **options
+        )
         return y.reshape(x.shape)
 
 

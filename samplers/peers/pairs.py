@@ -39,8 +39,8 @@ class NamePair(NamedTuple):
 
 
 _KD = "k-diffusion:sample_"
-_DF_2M = "diffusers:DPMSolverMultistepScheduler"
 _DF = "diffusers:"
+_DF_2M = f"{_DF}DPMSolverMultistepScheduler"
 _LAST_STEP_OF_ORDER_4 = "the last step is of order 4, not x <- d"
 _rounded = partial(NamePair, within=SINGLE, note="rounds the state to float32 in every step")
 _similar = partial(NamePair, within=NEAR)

@@ -19,8 +19,6 @@ from .base import Peer, PeerBatch, define_peer
 from .locate import import_installed, version_of_package
 
 LIBRARY = "torchsde"
-METHODS = ("euler", "milstein", "srk")
-"""Itô solvers of torchsde."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +96,9 @@ class _BrownianIncrements:
 
 
 def names() -> list[str]:
-    """Return the names of torchsde's solvers; raise a ValueError if it is not installed."""
+    """Return the names of torchsde's Itô solvers; raise a ValueError if it is not installed."""
     import_installed(LIBRARY, "torchsde")
-    return list(METHODS)
+    return ["euler", "milstein", "srk"]
 
 
 def make_class(name: str) -> type[Peer]:

@@ -88,7 +88,6 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 
     Arguments as :func:`karras`.
     """
-    check_range(n, sigma_min, sigma_max)
     high, low = sigma_max**2, sigma_min**2
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: math.sqrt(high * (low / high) ** u))
 

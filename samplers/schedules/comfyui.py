@@ -14,12 +14,18 @@ from functools import partial
 from ..grid import Grid, check_range, spaced
 from ..types import Source
 from .closed import check_positive, flow_shift
-from .discrete import CLIPPED, FLOW_ROWS, grid_at_times, level_between_rows, levels_in_range
+from .discrete import (
+    FLOW_ROWS,
+    TABLE_CUT_TO_RANGE,
+    discrete_linspace,
+    grid_at_times,
+    levels_in_range,
+)
 from .registry import schedule
 
 SD = "scaled_linear"
-LAST = "To 0, the last evaluation is above sigma_min, where the rule has it."
-_TWICE = "ComfyUI ends on a shifted flow at shift * sigma_min: it shifts the last time twice."
+LAST_EVALUATION = "To 0, the last evaluation is above sigma_min, where the rule has it."
+SHIFT_TWICE = "ComfyUI ends on a shifted flow at shift * sigma_min: it shifts the last time twice."
 
 _menu = partial(schedule, of_library=True)
 
@@ -33,7 +39,7 @@ def _res4lyf(where: str, *deviations: str) -> Source:
     return Source("res4lyf2024", where, "https://github.com/ClownsharkBatwing/RES4LYF", deviations)
 
 
-@_menu(_comfyui("samplers.py, normal_scheduler; Forge's Normal and Uniform", _TWICE))
+@_menu(_comfyui("samplers.py, normal_scheduler; Forge's Normal and Uniform", SHIFT_TWICE))
 def normal(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
@@ -44,12 +50,12 @@ def normal(
     """
     if table in FLOW_ROWS:
         return flow_shift(n, sigma_min, sigma_max, shift=1.0, to_zero=to_zero)
-    rows = levels_in_range(n, table, sigma_min, sigma_max)
-    place_at = partial(level_between_rows, rows)
-    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: place_at((len(rows) - 1) * (1 - u)))
+    return discrete_linspace(
+        n, sigma_min, sigma_max, table=table, interpolate=True, to_zero=to_zero
+    )
 
 
-@_menu(_comfyui("samplers.py, normal_scheduler(sgm=True)", LAST, _TWICE))
+@_menu(_comfyui("samplers.py, normal_scheduler(sgm=True)", LAST_EVALUATION, SHIFT_TWICE))
 def sgm_uniform(
     n: int, sigma_min: float, sigma_max: float, *, table: str = SD, to_zero: bool = True
 ) -> Grid:
@@ -86,7 +92,7 @@ def _by_rows(
 simple = _by_rows(
     "simple",
     "Rows T - 1 - floor(i T / N): ``discrete_trailing``, rounded up.",
-    _comfyui("samplers.py, simple_scheduler", CLIPPED, LAST),
+    _comfyui("samplers.py, simple_scheduler", TABLE_CUT_TO_RANGE, LAST_EVALUATION),
     lambda n, total: [total - 1 - int(i * (total / n)) for i in range(n)],
 )
 ddim_uniform = _by_rows(
@@ -94,10 +100,10 @@ ddim_uniform = _by_rows(
     "Rows 1, 1 + s, 1 + 2 s, … with s = floor(T / N), as DDIM of Stable Diffusion.",
     _comfyui(
         "samplers.py, ddim_scheduler; Forge's DDIM",
-        CLIPPED,
+        TABLE_CUT_TO_RANGE,
         "The first level is sigma_max, where latents are drawn; the rule starts lower.",
         "N steps: where N does not divide T, ComfyUI takes more; the highest are left out.",
-        LAST,
+        LAST_EVALUATION,
     ),
     lambda n, total: [1 + i * (total // n) for i in reversed(range(n))],
 )
@@ -106,8 +112,8 @@ sd_turbo = _by_rows(
     "First N of ten trailing rows, 999, 899, …, for distilled networks; Forge's Turbo is ``discrete_trailing``.",
     _comfyui(
         "nodes_custom_sampler.py, SDTurboScheduler",
-        CLIPPED,
-        LAST,
+        TABLE_CUT_TO_RANGE,
+        LAST_EVALUATION,
         "Above 10 steps, which the node has not, it is discrete_trailing.",
     ),
     lambda n, total: [round(total * (1 - i / max(n, 10))) - 1 for i in range(n)],
@@ -120,19 +126,19 @@ def _beta_rows(alpha: float, beta: float, n: int, total: int) -> list[int]:
     return [round(betaincinv(alpha, beta, 1 - i / n) * (total - 1)) for i in range(n)]
 
 
-_REPEATED = (
+REPEATED_ROWS = (
     "ComfyUI leaves out rows that repeat, and takes fewer steps; here the next one is taken."
 )
 beta_rows = _by_rows(
     "beta_rows",
     "ComfyUI's beta: quantiles 1, …, 1 / N of Beta(0.6, 0.6), in rows; Forge's is ``beta(process='ve')``.",
-    _comfyui("samplers.py, beta_scheduler", CLIPPED, _REPEATED, LAST),
+    _comfyui("samplers.py, beta_scheduler", TABLE_CUT_TO_RANGE, REPEATED_ROWS, LAST_EVALUATION),
     partial(_beta_rows, 0.6, 0.6),
 )
 beta57 = _by_rows(
     "beta57",
     "RES4LYF's default: ``beta_rows`` of Beta(0.5, 0.7), near ``beta(alpha=0.5, beta=0.7)``.",
-    _res4lyf("__init__.py, beta57", CLIPPED, _REPEATED, LAST),
+    _res4lyf("__init__.py, beta57", TABLE_CUT_TO_RANGE, REPEATED_ROWS, LAST_EVALUATION),
     partial(_beta_rows, 0.5, 0.7),
 )
 
@@ -147,12 +153,14 @@ def kl_optimal(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tr
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: math.tan(top + u * (bottom - top)))
 
 
-_SCALED = "A curve is scaled so as to end at sigma_min if that were above its last evaluation."
+CURVE_SCALING = (
+    "A curve is scaled so as to end at sigma_min if that were above its last evaluation."
+)
 
 
-def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
-    """Return the grid sigma_max × ``shape`` (1 to 0), scaled if a level > 0 is below sigma_min."""
-    *inner, low = shape[1:-1] if to_zero else shape[1:]
+def _along(fractions: Sequence[float], sigma_min: float, sigma_max: float, to_zero: bool) -> Grid:
+    """Return the grid sigma_max × ``fractions`` (1 to 0), scaled if a level > 0 is below sigma_min."""
+    *inner, low = fractions[1:-1] if to_zero else fractions[1:]
     if low * sigma_max < sigma_min:
         scale = (1 - sigma_min / sigma_max) / (1 - low)
         inner, low = [1 - (1 - x) * scale for x in inner], sigma_min / sigma_max
@@ -160,7 +168,7 @@ def _along(shape: Sequence[float], sigma_min: float, sigma_max: float, to_zero: 
     return Grid((*levels, 0.0) if to_zero else levels)
 
 
-@_menu(_comfyui("samplers.py, linear_quadratic_schedule; Mochi's", LAST, _SCALED))
+@_menu(_comfyui("samplers.py, linear_quadratic_schedule; Mochi's", LAST_EVALUATION, CURVE_SCALING))
 def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
     """Levels that fall linearly to 0.975 sigma_max in half of the steps, then quadratically to 0.
 
@@ -181,8 +189,8 @@ def linear_quadratic(n: int, sigma_min: float, sigma_max: float, *, to_zero: boo
     _res4lyf(
         "sigmas.py, bong_tangent_scheduler",
         "RES4LYF starts at 1, the time of a flow, whatever the model.",
-        LAST,
-        _SCALED,
+        LAST_EVALUATION,
+        CURVE_SCALING,
     )
 )
 def bong_tangent(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:

@@ -14,7 +14,7 @@ def _back_to_levels(
     grid: Grid, low: float, inverse: Callable[[float], float], sigma_min: float, sigma_max: float
 ) -> Grid:
     """Return levels ``inverse(value)`` for a grid of values; ``low`` becomes sigma_min exactly."""
-    ends = {grid.sigma[0]: sigma_max, low: sigma_min, 0.0: 0.0}
+    ends = {grid.sigma[0]: sigma_max, low: sigma_min}
     return Grid(tuple(ends[x] if x in ends else inverse(x) for x in grid.sigma))
 
 

@@ -52,18 +52,18 @@ def table_levels(table: str) -> tuple[float, ...]:
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
 
-CLIPPED = (
+TABLE_CUT_TO_RANGE = (
     "The table is cut to the model's range and its ends are moved to the ends of "
     "that range; where rows remain it has its own levels."
 )
-_flawed = partial(Source, "lin2024flawed", url="https://arxiv.org/abs/2305.08891v4")
+_paper = partial(Source, "lin2024flawed", url="https://arxiv.org/abs/2305.08891v4")
 
 
 @schedule(
-    _flawed(
+    _paper(
         "Table 2, leading",
         deviations=(
-            CLIPPED,
+            TABLE_CUT_TO_RANGE,
             "The first level is sigma_max, where latents are drawn; the paper's leading "
             "steps start below the last trained step.",
             "Without a steps_offset: the last positive level is sigma_min.",
@@ -96,10 +96,10 @@ def discrete_leading(
 
 
 @schedule(
-    _flawed(
+    _paper(
         "Table 2, trailing",
         deviations=(
-            CLIPPED,
+            TABLE_CUT_TO_RANGE,
             "To 0, the last positive level is that of row T / N - 1, not "
             "sigma_min: that row is the last evaluation.",
         ),
@@ -126,7 +126,7 @@ def discrete_trailing(
     return grid_at_times(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
-@schedule(_flawed("Table 2, linspace", deviations=(CLIPPED,)))
+@schedule(_paper("Table 2, linspace", deviations=(TABLE_CUT_TO_RANGE,)))
 def discrete_linspace(
     n: int,
     sigma_min: float,
@@ -147,7 +147,7 @@ def discrete_linspace(
 
 
 @schedule(
-    edm("Table 1, column iDDPM, time steps", deviations=(CLIPPED,)),
+    edm("Table 1, column iDDPM, time steps", deviations=(TABLE_CUT_TO_RANGE,)),
     same_as="discrete_linspace(table='cosine')",
 )
 def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
@@ -183,11 +183,11 @@ def grid_at_times(
 ) -> Grid:
     """Return the grid at falling ``times``: indices into levels ``rows``, interpolated or rounded.
 
-    The first level is ``rows[-1]`` for any ``times[0]``. Two equal levels raise a ValueError.
+    The first level is ``rows[-1]`` for any ``times[0]``. Levels that do not fall raise a ValueError.
     """
     inner = (level_between_rows(rows, t) if interpolate else rows[round(t)] for t in times[1:])
     sigma = [rows[-1], *inner]
-    if len(set(sigma)) < len(sigma):
+    if sigma != sorted(set(sigma), reverse=True):
         raise ValueError(
             f"{n} steps are too many for a beta table with {len(rows)} levels between "
             f"{rows[0]:g} and {rows[-1]:g}; take fewer, or "

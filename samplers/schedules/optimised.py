@@ -104,7 +104,7 @@ def gits_lists(
     """
     check_range(n, sigma_min, sigma_max)
     key = f"{coefficient:.2f}"
-    chosen = choose_list("gits", key if float(key) == coefficient else str(coefficient))
+    chosen = choose_list("gits_lists", key if float(key) == coefficient else str(coefficient))
     nodes = read_lists()["gits_levels"]
     places = [0, *map(int, chosen[min(max(n, 2), 20) - 2].split()), -1]
     inner = _inner_levels([nodes[place] for place in places], n, sigma_min, sigma_max)

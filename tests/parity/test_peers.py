@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,14 @@ from samplerbench.samplers import (
     non_default,
     origin,
 )
-from samplerbench.samplers.peers import available, export_sigmas, resolve, set_peers_path, translate
+from samplerbench.samplers.peers import (
+    available,
+    diffusers,
+    export_sigmas,
+    resolve,
+    set_peers_path,
+    translate,
+)
 from samplerbench.samplers.peers.base import PeerBatch
 from samplerbench.samplers.peers.pairs import PAIRS
 
@@ -43,6 +51,9 @@ def sample_noisy(model, x, sigmas, extra_args=None, callback=None, disable=None,
 
 def sample_ordered(model, x, sigmas, extra_args=None, callback=None, disable=None, order=2):
     return model(x, sigmas[0])
+
+def sample_raises(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    raise ValueError("no")
 
 def sample_picky(model, x, sigmas, extra_args=None, callback=None, disable=None):
     assert len(sigmas) > 3 and x.shape[2:], "too few"
@@ -96,10 +107,23 @@ def test_evaluations_are_counted_by_a_dry_run():
     sampler = make("k-diffusion:sample_plain")
     assert [sampler.nfe(karras(n, 0.02, 10.0)) for n in (1, 2, 7)] == [1, 2, 7]
     with pytest.raises(
-        ValueError, match=r"fails on a grid of 2 steps .*too few.*choose another number, or other"
+        ValueError, match=r"fails on a grid of 2 steps .*too few.*choose another grid, or other"
     ):
         make("k-diffusion:sample_picky").nfe(karras(2, 0.02, 10.0))
     assert make("k-diffusion:sample_picky").nfe(karras(4, 0.02, 10.0)) == 1, "it needs images"
+
+
+def test_nfe__an_error_of_the_peer_names_the_peer():
+    with pytest.raises(ValueError, match=r"'k-diffusion:sample_raises' fails .*ValueError: no"):
+        make("k-diffusion:sample_raises").nfe(karras(2, 0.02, 10.0))
+
+
+def test_diffusers_names__are_those_of_the_installed_version(monkeypatch):
+    older = SimpleNamespace(EulerDiscreteScheduler=object, VQDiffusionScheduler=object)
+    monkeypatch.setattr(diffusers, "load_library", lambda _: older)
+    assert diffusers.names() == ["EulerDiscreteScheduler"]
+    with pytest.raises(ValueError, match="no sampler 'FlowMatchLCMScheduler'; there are Euler"):
+        resolve("diffusers:FlowMatchLCMScheduler")
 
 
 def test_unused_noise_is_silent_and_used_noise_is_ours():

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.conformance.problems import (
     INTERIOR,
+    AnisotropicGaussian,
     Rational,
     RecordingDenoiser,
     ThreeModes,
+    draw_samples,
 )
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.numerics import row_rms
@@ -53,6 +55,17 @@ def test_a_batch_costs_what_its_samples_cost(name):
         counts.append(alone.row_count)
     assert together.row_count == sum(counts)
     assert len(set(counts)) > 1
+
+
+@pytest.mark.parametrize("name", [*NAMES, "scipy_rk45", "scipy_lsoda"])
+def test_adaptive_samplers__do_not_translate_as_their_tolerance_depends_on_the_state(name):
+    """The relative tolerance is looser for data that are far from 0."""
+    still, moved = (
+        draw_samples(make(name), AnisotropicGaussian(by), GRID, torch.arange(4), shift=by)
+        for by in (0.0, 5.0)
+    )
+    assert float((moved - 5.0 - still).abs().max()) > 1e-7
+    assert not make(name).translates
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -280,7 +280,7 @@ def test_exponential_sde__one_step(name):
         ({"name": "sa_solver", "predictor": 1}, r"corrector must be 0 to predictor \+ 1 = 2"),
         ({"name": "sa_solver", "tau": -1.0}, "tau must be >= 0"),
         ({"name": "sa_solver", "tau_start": 0.01}, "tau_end <= tau_start"),
-        ({"name": "er_sde_2", "scale": "sde_6"}, "scale must be one of ode, sde, sde_1"),
+        ({"name": "er_sde_2", "scale": "sde_6"}, "scale must be 'ode' or 'sde' or 'sde_1'"),
     ],
     ids=str,
 )

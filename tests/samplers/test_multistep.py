@@ -49,7 +49,7 @@ class Remembers:
         return sum((0.3 - 0.1 * k) * u**k for k in range(self.degree + 1))
 
     def __call__(self, x, sigma):
-        kept = self.sampler.memo_coefficients(sigma)
+        kept = self.sampler.entry_coefficients(sigma)
         m = self.entry(sigma)
         return torch.full_like(x, m) if kept is None else (x - m / kept[1]) / kept[0]
 
@@ -68,7 +68,7 @@ def test_multistep__a_polynomial_history_is_integrated_exactly(family, points):
     levels = grid.sigma[points - 1 :: -1]
     cur, nxt = grid.sigma[points - 1 : points + 1]
     row = rows[points - 1]
-    scales = [sampler.memo_coefficients(s) for s in levels]
+    scales = [sampler.entry_coefficients(s) for s in levels]
     values = [
         problem.entry(s) / (kept[1] if kept else 1) for s, kept in zip(levels, scales, strict=True)
     ]

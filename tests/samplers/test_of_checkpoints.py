@@ -8,6 +8,7 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.benchmarks.conformance.basic_checks import check_translation
 from samplerbench.benchmarks.sampling.execution import why_not_executable
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, make, names
@@ -39,6 +40,11 @@ def test_the_larger_variance_is_that_of_unit_gaussian_data():
     assert (rows[-1].a, rows[-1].b, rows[-1].c) == (0.0, (1.0,), 0.0)
 
 
+def test_ddpm_large__moved_data_move_the_samples():
+    (check,) = check_translation(make("ddpm_large"))
+    assert check.passed
+
+
 @pytest.mark.parametrize(("prediction", "known"), [("data", "dpmpp_2s"), ("noise", "dpm_solver_2")])
 def test_stages_in_the_middle_of_log_sigma_make_the_papers_steps(prediction, known):
     ends = (8.0, 2.0, 0.3)
@@ -67,7 +73,7 @@ def test_multistep__a_whole_group_is_of_its_order(order, solver_type, prediction
 
 @pytest.mark.parametrize("orders", [(2,), (1, 3), (1, 2, 3, 4)])
 def test_orders_that_are_no_groups_are_refused(orders):
-    with pytest.raises(ValueError, match="orders rise from 1 by one, up to 3"):
+    with pytest.raises(ValueError, match="orders must rise from 1 by one, up to 3"):
         make("singlestep_on_grid", orders=orders)
 
 

@@ -181,8 +181,9 @@ def test_inflated_noise_has_no_order(name):
     [
         (
             {"name": "edm_stochastic", "s_noise": 0.0},
-            "edm_stochastic: s_noise = 0 raises the level without its noise; set churn = 0",
+            "edm_stochastic: need .*s_noise > 0 .*; churn = 0 is the deterministic method",
         ),
+        ({"name": "euler_churn", "churn": 0.0, "s_noise": 0.0}, "need .*s_noise > 0"),
         ({"name": "euler_churn", "churn": -1.0}, "euler_churn: need churn >= 0"),
         ({"name": "euler_churn", "churn": math.nan}, "euler_churn: need churn >= 0"),
         ({"name": "reab_2", "scale": math.inf}, "scale must be positive"),

@@ -109,6 +109,11 @@ def test_noise_is_asked_for_only_where_the_row_has_some():
     integrate(Fixed(rows=rows), Rational(), torch.ones(1, 2), Grid((2.0, 1.0, 0.0)), NoNoise())
 
 
+def test_integrate__a_stochastic_sampler_without_noise_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"^sampler 'ddpm' draws noise; pass noise=0"):
+        integrate(make("ddpm"), Rational(), torch.ones(1, 2), GRID, NoNoise())
+
+
 def test_a_plan_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match=r"fixed: plan\(\) gave 1 rows for a grid of 2 steps"):
         integrate(

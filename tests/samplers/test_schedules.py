@@ -186,6 +186,11 @@ def test_more_steps_than_rows_is_a_sentence(make):
     assert make(400, 0.5, 3.0, interpolate=True).sigma[399:] == (0.5, 0.0)
 
 
+def test_discrete_leading__interpolated_levels_that_rise_are_a_sentence():
+    with pytest.raises(ValueError, match=r"^2500 steps are too many for a beta table"):
+        s.discrete_leading(2500, 0.02, 80.0, interpolate=True)
+
+
 def test_a_range_beside_the_table_is_a_sentence():
     with pytest.raises(ValueError, match="has no two levels between 200 and 300"):
         s.discrete_linspace(3, 200.0, 300.0)

@@ -289,7 +289,7 @@ def test_gits_lists__are_those_of_the_node():
     ("spec", "reason"),
     [
         ("optimal_steps(model='sd3')", "choose one of flux, wan, chroma"),
-        ("gits_lists(coefficient=2)", "no list '2.00'; choose one of 0.80"),
+        ("gits_lists(coefficient=2)", "gits_lists has no list '2.00'; choose one of 0.80"),
         ("gits_lists(coefficient=1.204)", "no list '1.204'"),
         ("laplace(beta=0)", "beta must be positive"),
         ("shifted(shift=0)", "shift must be positive"),

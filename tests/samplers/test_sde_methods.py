@@ -245,11 +245,11 @@ def test_intervals_from_a_file_are_the_same_value():
     [
         (
             {"name": "predictor_corrector", "predictor": "euler"},
-            "predictor must be one of reverse_diffusion, ancestral",
+            "predictor must be 'reverse_diffusion' or 'ancestral'",
         ),
         (
             {"name": "predictor_corrector", "corrector": "none"},
-            "corrector one of langevin, annealed, exponential",
+            "corrector must be 'langevin' or 'annealed' or 'exponential'",
         ),
         ({"name": "predictor_corrector", "corrections": -1}, "corrections must be >= 0"),
         ({"name": "predictor_corrector", "snr": 0.0}, "snr must be > 0"),

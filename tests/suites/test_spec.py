@@ -55,6 +55,7 @@ def test_spec__what_is_no_spec_is_refused_in_one_sentence(text):
         ("ddim(eta=1)(eta=2)", "(more than one pair of brackets)"),
         ("ddim(eta=1, eta=2)", "(eta is given twice)"),
         ("ddim(name='euler')", "(no option is called name)"),
+        ("ddim(flow=true)", "(true is no value; give True, False, None or a number)"),
         ("ddim(eta={[]: 1})", "cannot read the options of"),
         ("ddim(eta=1j)", "option 'eta' of 'ddim(eta=1j)' is 1j; give a number"),
         ("ddim(eta=b'')", "is b''; give a number"),
