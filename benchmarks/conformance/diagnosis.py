@@ -37,8 +37,9 @@ class Findings:
         table = self.checks["order"].data if "order" in self.checks else {}
         self.slopes = {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}
         order = order_with_options(sampler) if isinstance(sampler, GridSampler) else None
-        slopes = {} if order is None else self.slopes
-        self.low = {pair for pair, slope in slopes.items() if not slope > order - MARGIN}
+        self.low: set[tuple[str, ...]] = set()
+        if order is not None:
+            self.low = {pair for pair, slope in self.slopes.items() if not slope > order - MARGIN}
 
     def passed(self, name: str) -> bool | None:
         """Return True if a check passed, False if it failed, None if it did not run."""

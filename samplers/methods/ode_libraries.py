@@ -93,7 +93,7 @@ class TorchdiffeqFixed(Declared):
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
         if len(grid.positive) > 1:
             x = _integrate_with_torchdiffeq(denoise, x, grid.positive, method=self.method)
-        return denoise(x, grid.positive[-1]) if grid.to_zero else x
+        return denoise(x, grid.sigma[-2]) if grid.to_zero else x
 
 
 @dataclass(frozen=True, kw_only=True)

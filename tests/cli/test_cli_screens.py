@@ -164,7 +164,8 @@ def test_status__of_changes_goes_on_with_the_run_if_it_has_something_to_do(
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_progress__has_cells_stage_and_the_time_left(monkeypatch, is_terminal):
-    monkeypatch.setattr(progress, "PERIOD", 0.05)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.05)
+    monkeypatch.setattr(progress, "LINE_PERIOD", 0.05)
     out = io.StringIO()
     console = Console(file=out, force_terminal=is_terminal, width=80, color_system=None)
     stage = "fashion: converged endpoints of 64 samples, and more words than a terminal has"

@@ -57,10 +57,8 @@ def test_all_axes_together_are_all_the_features(whole):
     """Nothing is lost but the units: undone, the distance is that of the features."""
     axes = whole.extractor.axes[0]
     back, features = np.linalg.inv(axes), whole.held_out(500)
-    plain = frechet_distance(FrechetReference(whole.mean, whole.cov, whole.n), Moments.of(features))
-    turned = FrechetReference(
-        whole.mean @ axes @ back, back.T @ axes.T @ whole.cov @ axes @ back, whole.n
-    )
+    plain = frechet_distance(FrechetReference(whole.mean, whole.cov), Moments.of(features))
+    turned = FrechetReference(whole.mean @ axes @ back, back.T @ axes.T @ whole.cov @ axes @ back)
     assert frechet_distance(turned, Moments.of(features @ axes @ back)) == pytest.approx(
         plain, rel=1e-6
     )
@@ -73,10 +71,9 @@ def test_a_covariance_without_all_directions_has_no_units():
 
 def test_enough_samples_for_32_features_are_not_flagged(whole, reduced):
     few = reduced.held_out(15 * 32)
-    assert estimate(FrechetReference(reduced.mean, reduced.cov, reduced.n), few).flag == ""
+    assert estimate(FrechetReference(reduced.mean, reduced.cov), few).flag == ""
     assert (
-        "below"
-        in estimate(FrechetReference(whole.mean, whole.cov, whole.n), whole.held_out(15 * 32)).flag
+        "below" in estimate(FrechetReference(whole.mean, whole.cov), whole.held_out(15 * 32)).flag
     )
 
 

@@ -104,11 +104,11 @@ def test_it_asks_for_its_model_and_its_sampler(home):
         ),
         (
             {"schedules": ["tuned(file='nowhere.json')"], "nfe": [1]},
-            "cannot read nowhere.json (No such file or directory); nothing that is",
+            "cannot read nowhere.json (No such file or directory); no sampler of",
         ),
         (
             {"schedules": ["tuned(file='nowhere.json')"], "samplers": ["ddpm"]},
-            "has levels to tune, so run it on another schedule",
+            "has levels to tune; take another schedule",
         ),
         (
             {"nfe": None, "steps": [501]},

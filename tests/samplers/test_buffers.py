@@ -153,8 +153,8 @@ def test_elsewhere_there_is_none(like):
 def test_entries_that_somebody_keeps_are_not_overwritten(name):
     watched = HistoryWatcher(inner=make(name))
     integrate(watched, Moving(), STATE * 80, karras(8, 0.002, 80.0), NoNoise())
-    assert len(watched.seen) == 8
-    assert all(torch.equal(entry, copy) for entry, copy in watched.seen)
+    assert len(watched.entries) == 8
+    assert all(torch.equal(entry, copy) for entry, copy in watched.entries)
 
 
 @pytest.mark.parametrize("name", ["heun", "deis_tab_3", "dpmpp_3s", "pndm"])

@@ -264,7 +264,7 @@ def test_exponential_sde__one_step(name):
     assert same(run(name, Grid((3.0, 0.0))), ThreeModes()(x, 3.0))
     probe = ImpulseNoise(lambda _: torch.zeros(6, 2, dtype=torch.float64))
     assert bool(run(name, Grid((3.0, 0.5)), probe).isfinite().all())
-    assert probe.asked
+    assert probe.keys
 
 
 @each(

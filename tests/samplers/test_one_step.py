@@ -99,7 +99,7 @@ def variance(sampler, grid):
         draws = ImpulseNoise(lambda asked: one if asked == key else zero)
         return float(
             integrate(sampler, lambda y, sigma: torch.zeros_like(y), x, grid, draws)
-        ), list(draws.asked)
+        ), list(draws.keys)
 
     start, asked = end(math.sqrt(VARIANCE + grid.sigma[0] ** 2) * one, None)
     return start**2 + sum(end(zero, key)[0] ** 2 for key in asked)

@@ -227,7 +227,7 @@ def test_every_restart_has_its_own_noise():
     make({"name": "restart", "intervals": ((2, 3, 0.06, 0.3), (2, 2, 0.06, 0.5))}).sample(
         GAUSSIAN, torch.ones(1, 3).double(), GRID, asked
     )
-    assert len(asked.asked) == 5
+    assert len(asked.keys) == 5
 
 
 def test_intervals_from_a_file_are_the_same_value():

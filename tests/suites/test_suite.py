@@ -96,9 +96,7 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
         assert reference is not None
         n = entry.samples or suite.samples
         assert n >= SAMPLES_PER_FEATURE * reference.extractor.dim, entry.name
-        scored = estimate(
-            FrechetReference(reference.mean, reference.cov, reference.n), reference.held_out(n)
-        )
+        scored = estimate(FrechetReference(reference.mean, reference.cov), reference.held_out(n))
         assert scored.flag == "", entry.name
     assert "auto" in suite.samplers
 

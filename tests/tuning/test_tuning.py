@@ -240,14 +240,14 @@ def test_tune_targets__tunes_a_class_of_a_notebook_again_if_its_samples_changed(
     for calls_so_far in (1, 1):
         (entry,) = tuner(tmp_path / "t.json", gmm)([Target(EULER, 2)])
         assert len(calls) == calls_so_far
-    monkeypatch.setattr(type(EULER), "solve", lambda _self, _denoise, x, *_: 2 * x)
+    monkeypatch.setattr(type(EULER), "sample", lambda _self, _denoise, x, *_: 2 * x)
     (entry,) = tuner(tmp_path / "t.json", gmm)([Target(EULER, 2)])
     assert len(calls) == 2
     entries = read_tuned(tmp_path / "t.json")
     assert entries[-1] == entry
     grids = TunedGrids("t.json", "gmm", gmm.identity, entries).for_sampler(EULER)
     assert grids(2, gmm.sigma_min, gmm.sigma_max) == grid
-    monkeypatch.setattr(type(EULER), "solve", lambda _self, _denoise, x, *_: 3 * x)
+    monkeypatch.setattr(type(EULER), "sample", lambda _self, _denoise, x, *_: 3 * x)
     with pytest.raises(ValueError, match="no grid of 2 steps"):
         grids(2, gmm.sigma_min, gmm.sigma_max)
 
