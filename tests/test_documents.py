@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 EXAMPLES = {
-    "advice.md",
     "ci.toml",
     "claims.toml",
     "row_NN_slug.py",
