@@ -105,6 +105,10 @@ def test_check_sampler__moments_of_samples_judge_what_is_not_affine_in_its_noise
     assert list(failed) == ["moments", "strong order"]
     assert "16,384 samples" in failed["moments"]
     assert check_sampler("predictor_corrector").passed  # it declares no order
+    wrong = check_sampler("predictor_corrector(corrector='langevin')")
+    assert [check.name for check in wrong.failures] == ["moments"], (
+        "of the wrong law in 3 dimensions"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
