@@ -39,8 +39,8 @@ from ..sampling.failure import draw_in_batches
 from ..sampling.shard import CONVERGED_IDS, clamp
 from ..suites.cell import Cell, file_name
 
-ROUNDING = {"float32": 1e-5, "float64": 1e-9}
-"""RMS errors below which more steps gain nothing, as shares of the endpoints' spread, by dtype."""
+ROUNDING, ROUNDING_64 = 1e-5, 1e-9
+"""RMS errors below which more steps gain nothing, as shares of the endpoints' spread; in float64."""
 
 
 class Doubling(NamedTuple):
@@ -97,7 +97,8 @@ def solve_by_doubling(
             resolution = _rms(x - previous) / rule.gain
             errors = [_rms(other - x[: len(other)]) for other in measured if len(other)]
             smallest = min(errors, default=np.inf)
-            rounding = ROUNDING[x.dtype.name] * (_rms(x - x.mean(axis=0)) or _rms(x))
+            rounding = ROUNDING_64 if x.dtype == np.float64 else ROUNDING
+            rounding *= _rms(x - x.mean(axis=0)) or _rms(x)
             if resolution <= max(rule.negligible * smallest, rounding) or steps >= rule.last:
                 return Endpoints(x, None, steps, resolution)
         previous, steps = x, 2 * steps

@@ -21,7 +21,7 @@ from samplerbench.benchmarks.advice.exports.equivalents import tabulate_steps
 from samplerbench.benchmarks.advice.exports.python import _import_lines
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
-from samplerbench.models.process import EDM, VE, Discrete, RectifiedFlow, Trigonometric
+from samplerbench.models.process import Discrete
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.auto import Fitted, Rule
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
@@ -77,17 +77,6 @@ def test_export__a_subclass_does_not_take_the_steps_that_its_parent_equals():
     assert (
         remark == "sampler halved is a class of your session; register it where you run the lines"
     )
-
-
-def test_export__a_sampler_that_clamps_is_no_table():
-    class Clamping(Euler):
-        name = "clamping"
-
-        def step(self, x, row, past, denoise, noise):
-            return super().step(x, row, past, lambda x, s: denoise(x, s).clamp(-2, 2), noise)
-
-    with pytest.raises(ValueError, match="its steps depend on the samples"):
-        export("k-diffusion", Clamping(), GRID, MIXTURE, "gmm-2d")
 
 
 def test_a_model_with_options_is_made_with_them():
@@ -208,80 +197,6 @@ def test_export__numbers_name_the_option_with_which_a_function_takes_the_steps()
     assert "sample_lms" in export("k-diffusion", called, karras(6, 0.01, 10.0), MIXTURE, "m").code
 
 
-DDPM = Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
-WRAPPED: dict[str, Any] = {
-    "torchcfm": {
-        "process": RectifiedFlow(), "prediction": "flow", "factor": -1.0,
-        "time": NetworkTime(scale=-1.0, offset=1.0),
-    },
-    "flow": {"process": RectifiedFlow(), "prediction": "flow", "time": NetworkTime(scale=1000.0)},
-    "circle": {"process": Trigonometric(), "prediction": "v", "factor": -0.64},
-    "eps": {"process": DDPM, "prediction": "eps", "times": np.arange(1000.0)},
-    "v": {"process": DDPM, "prediction": "v", "times": np.arange(1000.0)},
-    "x0": {"process": DDPM, "prediction": "x0", "times": np.arange(1000.0)},
-    "edm": {
-        "process": EDM(sigma_data=0.4), "prediction": "edm",
-        "time": NetworkTime(of="log_level", scale=0.25),
-    },
-    "half": {
-        "process": DDPM, "prediction": "eps", "times": np.arange(1000.0), "half": "first",
-    },
-    "image at t": {"process": RectifiedFlow(), "prediction": "x0"},
-    "labels": {"process": VE(), "prediction": "eps", "classes": 3},
-}  # fmt: skip
-"""Arguments of models that have lines for ``model(x, sigma)``."""
-
-
-@each("name", WRAPPED)
-@each("library_sampler", ["ipndm", "euler"])
-def test_export__the_printed_model_is_the_denoiser(name, library_sampler, monkeypatch):
-    settings = WRAPPED[name]
-
-    def net(x, t, y=None):
-        time = t.reshape(-1, 1, 1, 1)
-        out = (
-            torch.sin(x + 0.01 * time)
-            + 0.3 * x.flip(-1)
-            + (0 if y is None else y.reshape(-1, 1, 1, 1))
-        )
-        return torch.cat([out, 0 * out], 1) if settings.get("half") else out
-
-    model = NativeDenoiser(
-        net, name=name, event=(1, 2, 2), identity=name, network_dtype=torch.float64, **settings
-    )
-    sampling = types.SimpleNamespace(sample_euler=lambda model, *_: None)
-    monkeypatch.setitem(sys.modules, "k_diffusion", types.SimpleNamespace(sampling=sampling))
-    x, sigma = torch.randn(5, 1, 2, 2, dtype=torch.float64), torch.logspace(-1.8, 1.8, 5).double()
-    labels = torch.tensor([0, 1, 2, 0, 1]) if model.classes else None
-    x = x * (1 + sigma.reshape(-1, 1, 1, 1))
-    given = {
-        "net": net, "noise": x, "y": labels,
-        "alphas_cumprod": torch.tensor(1 / (1 + np.square(DDPM.levels))),
-    }  # fmt: skip
-    code = export("k-diffusion", make(library_sampler), GRID, model, name).code
-    assert ("net(x, t, y): your network, with labels y" in code) == (name == "labels")
-    exec(code.partition("# noise")[0], given)
-    ours = model.denoise(x, sigma, labels)
-    assert (given["model"](x, sigma) - ours).abs().max() <= 1e-5 * ours.abs().max()
-
-
-def test_export__the_arguments_of_torchcfm_come_in_its_order():
-    model = NativeDenoiser(
-        lambda x, t, y: x, name="cfm", event=(2,), identity="cfm", **WRAPPED["torchcfm"]
-    )
-    model.spec = types.SimpleNamespace(evidence=("what is saved beside them is torchcfm's",))
-    code = export("k-diffusion", make("ipndm"), GRID, model, "cfm.pt").code
-    assert "# net(t, x): your network, whose output is data less noise" in code
-    assert "out = -net(1 - sigma / (1 + sigma), alpha * x)" in code
-
-
-@each("model", [MIXTURE, make_model("digits")], ids=lambda m: m.name)
-def test_export__without_a_short_formula_the_model_is_a_comment(model):
-    code = export("k-diffusion", make("ipndm"), GRID, model, "x").code
-    assert "model(x, sigma): the clean image (k_diffusion.external)" in code
-    assert "def model" not in code
-
-
 def test_export__an_infinite_option_is_code():
     """``s_tmax=inf`` was a NameError where it was pasted."""
     sampler = make({"name": "euler_churn", "churn": 4.0, "s_max": np.inf})
@@ -384,9 +299,22 @@ class Clamped(Euler):
         return x.clamp(-3, 3), entry
 
 
-def test_a_sampler_that_is_not_linear_is_no_table():
-    with pytest.raises(ValueError, match="clamped is no table of numbers: its steps depend on"):
-        export("k-diffusion", Clamped(), GRID, MIXTURE, "gmm-2d")
+@dataclass(frozen=True, kw_only=True)
+class ClampedImages(Euler):
+    """Of a user: linear where images are small."""
+
+    name = "clamped_images"
+
+    def step(self, x, row, past, denoise, noise):
+        return super().step(x, row, past, lambda x, s: denoise(x, s).clamp(-2, 2), noise)
+
+
+@each("sampler", [Clamped(), ClampedImages()], ids=lambda s: s.name)
+def test_export__a_sampler_that_is_not_linear_is_no_table(sampler):
+    with pytest.raises(
+        ValueError, match=f"{sampler.name} is no table of numbers: its steps depend on"
+    ):
+        export("k-diffusion", sampler, GRID, MIXTURE, "gmm-2d")
 
 
 @pytest.mark.parametrize(("kind", "last"), [("eps", 14.6), ("flow", 14.6 / 15.6)])

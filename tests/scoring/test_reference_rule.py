@@ -19,3 +19,9 @@ def test_solve_by_doubling__the_unit_of_the_data_does_not_matter(unit, dtype, st
     found = solve_by_doubling(solve, [exact], ODE, ODE.first)
     assert found.steps == steps
     assert found.resolution < 2e-5 * unit
+
+
+def test_solve_by_doubling__a_reference_in_half_precision_ends_too():
+    """Of a model whose own dtype is float16."""
+    x = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float16)
+    assert solve_by_doubling(lambda _: x, [x + np.float16(1)], ODE, ODE.first).steps == 128
