@@ -142,7 +142,7 @@ class RunReader:
         if pin is not None and not (self.path / place).is_file():
             log.warning(
                 "%s is missing, so that its row is compared as one that shares no latents with any "
-                "other. Running the suite into this folder again makes it again.",
+                "other. Run the suite into this folder again to restore it.",
                 self.path / place,
             )
         return self._read_or_none(place, self.made_by(cell), pin)
@@ -224,8 +224,8 @@ class RunReader:
             return None
         except DamagedError as fault:
             log.warning(
-                "%s is damaged: %s. It is left out; running the suite into this folder "
-                "again makes it again.",
+                "%s is damaged: %s. It is left out; run the suite into this folder again to "
+                "restore it.",
                 self.path / place,
                 fault,
             )
