@@ -178,6 +178,7 @@ def export(
     out_dir: Path | None = option_default(
         "--out FOLDER", "Write the sampler as a folder for diffusers or comfyui-node."
     ),
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Print noise levels or a sampler for other libraries.
@@ -186,6 +187,7 @@ def export(
     """
     from ..api import export as export_lines
 
+    load_plugins(plugin)
     lines = export_lines(
         sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler, out=out_dir
     )
@@ -204,6 +206,7 @@ def export(
         say(lines["call"])
     if model is not None:  # not on the standard output, which has code to paste
         words = ["--sampler", sampler] if sampler else []
+        words += [part for file in plugin or () for part in ("--plugin", file)]
         say_next(["run", "quick", "--model", model, *words], to=err)
     return None
 

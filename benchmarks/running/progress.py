@@ -41,8 +41,9 @@ class ProgressReporter:
     def __init__(self, console: Console, cells: Mapping[str, float], evaluations: float) -> None:
         self._console = console
         self._cells, self._left = len(cells), dict(cells)
-        self._reached, self._within = 0.0, 0.0
+        self._reached, self._within, self._total = 0.0, 0.0, evaluations
         self._begin, self._deadline = time.monotonic(), 0.0
+        self.begin_model("", evaluations)
         self._text, self._stopped = "starting", threading.Event()
         self._bar = Progress(
             BarColumn(_BAR),
@@ -65,6 +66,13 @@ class ProgressReporter:
         self._stopped.set()
         if not self._console.is_terminal:
             self._lines.join()
+
+    def begin_model(self, name: str, evaluations: float) -> None:
+        """Estimate the time left by the pace of this model's ``evaluations``, which begin now.
+
+        Evaluations of another model take another time, so that their pace says nothing on this one.
+        """
+        self._model = (name, time.monotonic(), self._reached, self._reached + evaluations)
 
     @contextmanager
     def track_part(self, text: str, evaluations: float) -> Iterator[None]:
@@ -106,11 +114,18 @@ class ProgressReporter:
         self._deadline = time.monotonic() + seconds
 
     def state_in_words(self) -> str:
-        """Return text such as ``3/8 cells, 1:05 left``, without the time while it is unknown."""
-        left = self._bar.tasks[0].time_remaining
-        words = "" if left is None else f", {_clock(left)} left"
+        """Return text such as ``3/8 cells, 1:05 left``, without the time while it is unknown.
+
+        It is the time of the present model; its name follows if other models are to come.
+        """
+        now, words, (name, begin, start, end) = time.monotonic(), "", self._model
+        if self._reached > start:
+            pace = (now - begin) / (self._reached - start)
+            words = f", {_clock(pace * max(0.0, end - self._reached))} left"
+            if end < self._total * (1 - 1e-9):  # without rounding errors of sums
+                words += f" of {name}"
         if self._deadline:
-            words = f", up to {_clock(max(0.0, self._deadline - time.monotonic()))} left"
+            words = f", up to {_clock(max(0.0, self._deadline - now))} left"
         return f"{self._cells - len(self._left)}/{self._cells} cells{words}"
 
     def _print_lines(self) -> None:

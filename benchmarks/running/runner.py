@@ -84,6 +84,8 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             for name in setup.models:
                 before = directory.changes
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
+                samples_work = sum(work[cell.key] for cell in lacking)
+                report.begin_model(name, samples_work + reference_work.get(name, 0.0))
                 draw_missing_samples(setup, lacking, report, claims)
                 with report.track_part(f"{name}: scoring", reference_work.get(name, 0.0)):
                     score_model(setup, name, digests[name], report, redraw)

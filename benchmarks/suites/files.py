@@ -110,7 +110,10 @@ def _resolve(value: Any, folder: Path) -> Any:
     """Return a text, or a table of texts, with relative paths of files joined to ``folder``."""
     if isinstance(value, Mapping):
         return {key: _resolve(item, folder) for key, item in value.items()}
-    if not isinstance(value, str) or not _FILE.search(value):
+    if not isinstance(value, str):
+        return value
+    is_folder = "/" in value and (folder / value.partition("?")[0]).is_dir()
+    if not (is_folder or _FILE.search(value)):
         return value
     match = _PREFIX.fullmatch(value)
     if match is not None and match[2][0] != "~":

@@ -56,6 +56,23 @@ def test_an_export_to_something_else_is_refused(samplerbench):
     )
 
 
+def test_export__a_sampler_of_a_plugin_file_has_the_coefficients_of_its_twin(
+    samplerbench, tmp_path
+):
+    tables = []
+    for name, *plugin in (["honest", "--plugin", PLUGINS], ["euler"]):
+        folder = tmp_path / name
+        code, _, err = samplerbench(
+            *("export", "--sampler", name, "--model", "gmm-2d", "--steps", 5, *plugin),
+            *("--to", "comfyui-node", "--out", folder),
+        )
+        assert code == 0, err
+        tables.append(json.loads(next(folder.rglob("*.json")).read_text()))
+    assert [table.pop("solver") for table in tables] == ["honest", "euler"]
+    assert [table.pop("equal") for table in tables] == ["", "euler"]
+    assert tables[0] == tables[1]
+
+
 def test_a_sampler_is_exported_as_lines(samplerbench):
     code, out, _ = samplerbench(
         "export", "10,1,0", "--sampler", "dpmpp_2m", "--model", "gmm-2d", "--to", "python"

@@ -113,6 +113,24 @@ def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):
     assert lines[0] == "0:00 fashion: converged endpoints of 64 samples (0/3 cells)"
 
 
+def test_the_time_left_is_of_one_model_at_its_own_pace(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    report = ProgressReporter(Console(quiet=True), {"slow": 10.0, "fast": 1000.0}, 1010.0)
+
+    def spend(cell, count, seconds):
+        clock[0] += seconds
+        report.add_cell_evaluations(cell, count)
+        return report.state_in_words()
+
+    report.begin_model("fashion", 10.0)
+    assert report.state_in_words() == "0/2 cells"
+    assert spend("slow", 4.0, 40.0) == "0/2 cells, 1:00 left of fashion"
+    report.end_cell("slow")
+    report.begin_model("gmm-2d", 1000.0)
+    assert spend("fast", 100.0, 1.0) == "1/2 cells, 0:09 left"
+
+
 def test_a_part_fills_the_bar_by_its_forecast_whatever_it_takes():
     with ProgressReporter(Console(quiet=True), {}, 100.0) as report:
         for done, expected in ((80.0, 60.0), (10.0, 40.0)):

@@ -193,6 +193,7 @@ def test_unknown_suite_suggests_one():
             "net.pt?guidance=2&guide=checkpoint:bad.pt",
             "{0}/net.pt?guidance=2&guide=checkpoint:{0}/bad.pt",
         ),
+        ("./vae?guidance=2", "{}/vae?guidance=2"),
         ("net.pt?guidance=2&guide=digits", "{}/net.pt?guidance=2&guide=digits"),
         ("net.pt?embeddings=a+b%26c", "{0}/net.pt?embeddings={0}/a%20b%26c"),
     ],
