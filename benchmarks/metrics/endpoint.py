@@ -95,7 +95,7 @@ def flip_fraction(modes: ArrayLike, reference_modes: ArrayLike) -> float:
     return float(find_flipped(modes, reference_modes).mean())
 
 
-@metric("rmse", version=10, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
+@metric("rmse", version=11, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def measure_endpoint_distances(cell: Context) -> Measured:
     """Measure distances of samples to ODE endpoints, and the share that ended in another mode."""
     x, error = _distances(cell)
@@ -115,7 +115,7 @@ def measure_endpoint_distances(cell: Context) -> Measured:
     return Measured(columns, arrays)
 
 
-@metric("strong_error", version=10, needs={"samples", "path limit"}, quantities=STRONG)
+@metric("strong_error", version=11, needs={"samples", "path limit"}, quantities=STRONG)
 def measure_brownian_path_distances(cell: Context) -> Measured:
     """Measure distances of samples to the limits of many steps along the same Brownian paths."""
     _, error = _distances(cell)
@@ -169,7 +169,7 @@ def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
     }
 
 
-@metric("rounding_error", version=3, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
+@metric("rounding_error", version=4, needs={"samples", PRECISE_RUN}, quantities=ROUNDING)
 def measure_rounding(cell: Context) -> Measured:
     """Measure the distance of each sample to the same sample in full precision."""
     precise = cell.precise

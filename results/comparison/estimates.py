@@ -150,8 +150,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
             jump = float(np.abs(influence - scale).max())
             se = None if se is None else math.hypot(se, IMAGINARY_FLIPS * jump / len(influence))
         elif quantity.summary == "typical":
-            influence = typical_error(influence, scale).influence
-            jump = float(influence.max())
+            _, influence, jump, _ = typical_error(influence, scale)
         else:
             influence, jump = np.square(influence), largest_flip_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump, df)

@@ -37,22 +37,40 @@ def test_typical__flips_move_it_little_and_the_mean_square_much():
 
 
 def test_typical__its_influence_is_the_derivative_in_a_sample():
-    """Of the logarithm, in the weight of a sample, to first order in 1 / n: a sample twice."""
+    """Of the logarithm, in the weight of a sample, to first order in 1 / n: a sample twice.
+
+    At both ends it is larger, by what a fifth of other samples would end at.
+    """
     e = np.sort(lognormal(np.random.default_rng(2), 2000, 0.8))
     found = typical_error(e, 1.0)
-    for i in (10, 700, 1300, 1990):
+    for i, widest in ((10, 1.05), (700, 1), (1300, 1), (1990, 1.05)):
         twice = np.log(typical_error(np.append(e, e[i]), 1.0).value / found.value) * len(e)
-        assert twice == pytest.approx(found.influence[i], abs=0.01)
+        assert abs(twice) - 0.01 <= abs(found.influence[i]) <= widest * abs(twice) + 0.01
+        assert twice * found.influence[i] > 0
 
 
-@pytest.mark.parametrize(("n", "flips"), [(32, 0.0), (32, 0.05), (256, 0.01)])
-def test_summed__typical_intervals_cover(n, flips):
+@pytest.mark.parametrize(
+    ("n", "flips", "most"), [(32, 0.0, 0.995), (32, 0.05, 0.998), (256, 0.01, 0.985)]
+)
+def test_summed__typical_intervals_cover(n, flips, most):
     rng = np.random.default_rng(3)
     truth = typical_error(lognormal(rng, 10**6, 0.8, flips), 1.0).value
     draws = [
         summarise_distances(lognormal(rng, n, 0.8, flips), 1.0, "typical") for _ in range(1000)
     ]
-    assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= 0.98
+    assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= most
+
+
+@pytest.mark.parametrize("n", [8, 16, 32, 64, 256])
+@pytest.mark.parametrize("flips", [0.22, 0.25, 0.3])
+def test_summed__typical_intervals_cover_where_the_omitted_fifth_may_hide_all_flips(n, flips):
+    """Of 32 samples with 25 % of flips, they covered in 71 % of the cases."""
+    rng = np.random.default_rng(6)
+    truth = typical_error(lognormal(rng, 10**6, 0.3, flips), 1.0).value
+    draws = [
+        summarise_distances(lognormal(rng, n, 0.3, flips), 1.0, "typical") for _ in range(1000)
+    ]
+    assert np.mean([found.low <= truth <= found.high for found in draws]) >= 0.93
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samplerbench.results.comparison.endpoint_distances import typical_error
 from samplerbench.results.comparison.estimates import Estimate, difference, estimate_of
 from samplerbench.results.comparison.significance import Evidence
 from samplerbench.results.quantities import judged
@@ -117,7 +118,7 @@ def test_difference__of_typical_errors_is_on_logarithms():
     )
     found = difference(a, b, same_latents=True)
     slope = 0.02 / np.log(1.02)
-    assert found.se == pytest.approx(slope * 2.5 * a.influence.max() / 400, rel=1e-9)
+    assert found.se == pytest.approx(slope * 2.5 * typical_error(e, 3.0).jump / 400, rel=1e-9)
     assert difference(a, b, same_latents=False).se == pytest.approx(np.hypot(0.05, 0.05))
 
 

@@ -130,7 +130,7 @@ def simulated_laws() -> Iterator[PairLaw]:
     """Yield the simulated laws of the table."""
     for flips, level in ((0.001, 0.05), (0.003, 0.06), (0.01, 0.12), (0.05, 0.25)):
         yield law_with_equal_rms(flips, level)
-    for flips in (0.001, 0.003, 0.01, 0.05):
+    for flips in (0.001, 0.003, 0.01, 0.05, 0.25):
         yield simulated_law(f"flips {flips:.1%}", spread=0.6, correlation=0.99, flips=flips)
     for correlation in (0.0, 0.9, 0.995):
         yield simulated_law(f"equal, r = {correlation:g}", spread=0.6, correlation=correlation)
