@@ -75,8 +75,12 @@ def check(
         raise typer.Exit(1)
     if not as_json:
         words = [part for spec in sampler or ["NAME"] for part in ("--sampler", spec)]
-        words += [part for file in plugin or () for part in ("--plugin", file)]
-        say_next(["run", "quick", *words])
+        say_next(["run", "quick", *words, *_plugin_words(plugin)])
+
+
+def _plugin_words(files: list[Path] | None) -> list[str | Path]:
+    """Return the words of a command line that name plugin files."""
+    return [word for file in files or () for word in ("--plugin", file)]
 
 
 def _samplers_to_check(named: list[str], everything: bool) -> list[Any]:
@@ -206,8 +210,7 @@ def export(
         say(lines["call"])
     if model is not None:  # not on the standard output, which has code to paste
         words = ["--sampler", sampler] if sampler else []
-        words += [part for file in plugin or () for part in ("--plugin", file)]
-        say_next(["run", "quick", "--model", model, *words], to=err)
+        say_next(["run", "quick", "--model", model, *words, *_plugin_words(plugin)], to=err)
     return None
 
 
