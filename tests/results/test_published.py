@@ -237,8 +237,8 @@ def test_ddim_with_noise_is_another_method():
 
 def test_the_table_is_clean():
     rows = read_published_rows()
-    assert len(rows) == 1024
-    assert len(model_names()) == 43
+    assert len(rows) == 1027
+    assert len(model_names()) == 46
     keys = [(r.model, r.solver, r.grid, r.nfe, r.depth, r.paper, r.where) for r in rows]
     assert len(set(keys)) == len(keys)
     for row in rows:
